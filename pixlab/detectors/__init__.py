@@ -1,0 +1,61 @@
+"""What a raw detector id means: layer, shape, pitch, position, adc to electrons.
+
+Nothing else in pixlab names a detector. A new one is one entry in `DETECTORS`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+
+from pixlab.detectors.base import Detector, Sensor
+from pixlab.detectors.phase1 import phase1, phase1_detid
+from pixlab.errors import PixlabError
+
+__all__ = ["DETECTORS", "Detector", "Sensor", "get_detector", "phase1_detid"]
+
+
+class _Detectors(Mapping[str, Detector]):
+    """Named detectors, each built when first asked for."""
+
+    def __init__(self, builders: dict[str, Callable[[], Detector]]) -> None:
+        self._builders = builders
+        self._built: dict[str, Detector] = {}
+
+    def __getitem__(self, name: str) -> Detector:
+        if name not in self._builders:
+            raise KeyError(name)
+        if name not in self._built:
+            self._built[name] = self._builders[name]()
+        return self._built[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._builders)
+
+    def __len__(self) -> int:
+        return len(self._builders)
+
+
+DETECTORS: Mapping[str, Detector] = _Detectors(
+    {
+        "phase1": lambda: phase1("linear"),
+        "phase1-run3": lambda: phase1("run3"),
+    }
+)
+
+
+def get_detector(detector: str | Detector) -> Detector:
+    """The detector itself, or the named one.
+
+    Raises
+    ------
+    PixlabError
+        If no detector has that name.
+    """
+    if isinstance(detector, Detector):
+        return detector
+    if detector not in DETECTORS:
+        raise PixlabError(
+            f"no detector is called '{detector}'",
+            f"choose one of {', '.join(DETECTORS)}, or build one with Detector.from_table",
+        )
+    return DETECTORS[detector]
