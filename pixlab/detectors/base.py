@@ -66,7 +66,7 @@ class Sensor:
         return sizes
 
     def local(
-        self, row: ArrayLike, col: ArrayLike
+        self, row: NDArray[np.float64], col: NDArray[np.float64]
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Position in the module frame, um from the centre, of (fractional) pixel coordinates.
 
@@ -75,7 +75,7 @@ class Sensor:
         return _along(self.row_sizes, row), _along(self.col_sizes, col)
 
 
-def _along(sizes: NDArray[np.float64], coordinate: ArrayLike) -> NDArray[np.float64]:
+def _along(sizes: NDArray[np.float64], coordinate: NDArray[np.float64]) -> NDArray[np.float64]:
     edges = np.concatenate([[0.0], np.cumsum(sizes)])
     return np.interp(coordinate, np.arange(len(edges)), edges) - edges[-1] / 2
 
@@ -217,7 +217,7 @@ class Detector:
 
     def electrons(self, adc: ArrayLike, module: ArrayLike) -> NDArray[np.float32]:
         """Charge in electrons of adc counts in the modules with these table indices."""
-        return self.electrons_table[self.response[module], adc]
+        return self.electrons_table[self.response[np.asarray(module)], np.asarray(adc)]
 
     def positions(self, module: ArrayLike, row: ArrayLike, col: ArrayLike) -> NDArray[np.float64]:
         """Global position of fractional pixel coordinates.
@@ -279,7 +279,7 @@ class Detector:
         PixlabError
             If a column is missing, of unequal length or out of range, or an id occurs twice.
         """
-        columns = {str(k): list(table[k]) for k in table.keys()}
+        columns = {str(k): list(table[k]) for k in table}
         for needed in ("detid", "rows", "cols"):
             if needed not in columns:
                 raise PixlabError(
