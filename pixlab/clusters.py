@@ -1,0 +1,274 @@
+"""Digis to clusters: 8-neighbour groups of pixels above the thresholds of reconstruction.
+
+The rules are those of CMS (``RecoLocalTracker/SiPixelClusterizer``): a charge below 100 electrons
+counts as 100; a pixel joins when its charge reaches the channel threshold; a cluster is kept when
+one of its pixels reaches the seed threshold and their sum the cluster threshold. All thresholds
+are the detector's. One thing is left out: CMS stops a cluster at 256 pixels, here it goes on.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from pixlab.digis import Digis
+
+__all__ = ["CHARGE_FLOOR", "Clusters", "cluster"]
+
+CHARGE_FLOOR = 100.0  # electrons, RecoLocalTracker/SiPixelClusterizer/PixelThresholdClusterizer.cc
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Clusters:
+    """Clusters of digis, sorted by event, module and first digi; made by `cluster`.
+
+    Parameters
+    ----------
+    digis : Digis
+        What they are made of.
+    label : int32[digis]
+        Cluster of each digi, -1 for a digi that is in none.
+    frame : int32[n]
+        Index into ``digis.frames``: the module and event of each cluster.
+    charge : float64[n]
+        Sum of the electrons of its pixels.
+    size, size_row, size_col : int32[n]
+        Number of pixels, and span in rows and columns (both ends included).
+    row, col : float64[n]
+        Charge-weighted barycentre in pixels; the centre of pixel ``i`` is at ``i + 0.5``.
+    min_row, min_col, max_row, max_col : int32[n]
+        The box around it, both ends included.
+    """
+
+    digis: Digis
+    label: NDArray[np.int32]
+    frame: NDArray[np.int32]
+    charge: NDArray[np.float64]
+    size: NDArray[np.int32]
+    row: NDArray[np.float64]
+    col: NDArray[np.float64]
+    min_row: NDArray[np.int32]
+    min_col: NDArray[np.int32]
+    max_row: NDArray[np.int32]
+    max_col: NDArray[np.int32]
+
+    def __post_init__(self) -> None:
+        for value in self.__dict__.values():
+            if isinstance(value, np.ndarray):
+                value.setflags(write=False)
+
+    def __len__(self) -> int:
+        return len(self.frame)
+
+    @property
+    def size_row(self) -> NDArray[np.int32]:
+        """Span in rows: int32[n]."""
+        return self.max_row - self.min_row + 1
+
+    @property
+    def size_col(self) -> NDArray[np.int32]:
+        """Span in columns: int32[n]."""
+        return self.max_col - self.min_col + 1
+
+    @property
+    def event(self) -> NDArray[np.int64]:
+        """Index of the event of each cluster: int64[n]."""
+        return self.digis.frames.event[self.frame]
+
+    @property
+    def module(self) -> NDArray[np.int32]:
+        """Index into the detector's module table of each cluster: int32[n]."""
+        return self.digis.frames.module[self.frame]
+
+    @property
+    def layer(self) -> NDArray[np.int16]:
+        """Index into the detector's layers of each cluster: int16[n]."""
+        return self.digis.detector.layer[self.module]
+
+    @cached_property
+    def digi_offsets(self) -> NDArray[np.int64]:
+        """Where each cluster's part of `digis_of` begins and ends: int64[n + 1]."""
+        return np.concatenate([[0], np.cumsum(self.size)]).astype(np.int64)
+
+    @cached_property
+    def digis_of(self) -> NDArray[np.int64]:
+        """Indices of the digis of cluster 0, then of cluster 1, and so on: int64[...]."""
+        return _group(self.label, self.digi_offsets)
+
+    def __repr__(self) -> str:
+        return f"<Clusters {self.digis.detector.name}: {len(self.digis)} events, {len(self):,} clusters>"
+
+
+def cluster(digis: Digis, *, thresholds: bool = True) -> Clusters:
+    """Group digis into clusters.
+
+    Parameters
+    ----------
+    digis : Digis
+        Any number of events.
+    thresholds : bool
+        Apply the detector's channel, seed and cluster thresholds; without them every group of
+        touching digis is a cluster.
+
+    Returns
+    -------
+    Clusters
+
+    Examples
+    --------
+    >>> from pixlab import Digis, cluster
+    >>> digis = Digis.from_arrays([0, 0], [303042564] * 2, [5, 6], [7, 8], [100, 100], detector="phase1")
+    >>> found = cluster(digis)
+    >>> found.charge, found.row, found.size_col
+    (array([27000.]), array([6.]), array([2], dtype=int32))
+    """
+    detector, frames = digis.detector, digis.frames
+    # a detector without a channel threshold is not calibrated in electrons: only keep it positive
+    floor = CHARGE_FLOOR if detector.channel_threshold > 0 else 0.0
+    electrons = np.maximum(detector.electrons_table.astype(np.float64), floor)
+    channel = detector.channel_threshold if thresholds else -np.inf
+    label = np.empty(digis.n_digis, np.int32)
+    charge = np.empty(digis.n_digis)
+    _connect(
+        frames.offsets,
+        frames.module,
+        detector.response,
+        electrons,
+        digis.row,
+        digis.col,
+        digis.adc,
+        channel,
+        label,
+        charge,
+    )
+    seed = detector.seed_threshold if thresholds else -np.inf
+    least = (
+        detector.cluster_threshold[frames.module]
+        if thresholds
+        else np.full(len(frames.module), -np.inf)
+    )
+    n = _keep(frames.offsets, label, charge, seed, least)
+    found = _measure(n, frames.offsets, digis.row, digis.col, label, charge)
+    return Clusters(digis, label, *found)
+
+
+@njit(cache=True, nogil=True)
+def _root(parent, i):  # type: ignore[no-untyped-def]
+    while parent[i] != i:
+        parent[i] = parent[parent[i]]
+        i = parent[i]
+    return i
+
+
+@njit(cache=True, nogil=True)
+def _join(parent, a, b):  # type: ignore[no-untyped-def]
+    a, b = _root(parent, a), _root(parent, b)
+    if a < b:
+        parent[b] = a
+    elif b < a:
+        parent[a] = b
+
+
+@njit(cache=True, nogil=True)
+def _connect(offsets, module, response, electrons, row, col, adc, channel, label, charge):  # type: ignore[no-untyped-def]
+    """Fill `charge`, and `label` with the first digi of the group of each digi (-1: below threshold).
+
+    Digis are in raster order, so the neighbours of one that came before it are the digi before it
+    and up to three in a row behind a pointer that walks the previous row: linear in digis.
+    """
+    for f in range(len(module)):
+        begin, end = offsets[f], offsets[f + 1]
+        table = electrons[response[module[f]]]
+        above = begin  # first digi that may touch the present one from the previous row
+        for i in range(begin, end):
+            charge[i] = table[adc[i]]
+            if charge[i] < channel:
+                label[i] = -1
+                continue
+            label[i] = i
+            r, c = int(row[i]), int(col[i])
+            if i > begin and row[i - 1] == r and int(col[i - 1]) == c - 1 and label[i - 1] >= 0:
+                label[i] = label[i - 1]
+            while row[above] < r - 1 or (row[above] == r - 1 and int(col[above]) < c - 1):
+                above += 1
+            j = above
+            while row[j] == r - 1 and col[j] <= c + 1:
+                if label[j] >= 0:
+                    _join(label, j, i)
+                j += 1
+
+
+@njit(cache=True, nogil=True)
+def _keep(offsets, label, charge, seed, least):  # type: ignore[no-untyped-def]
+    """Number the groups that pass the thresholds from 0 in order of their first digi."""
+    n = 0
+    for f in range(len(offsets) - 1):
+        begin, end = offsets[f], offsets[f + 1]
+        size = end - begin
+        total = np.zeros(size)
+        largest = np.full(size, -np.inf)
+        for i in range(begin, end):
+            if label[i] >= 0:
+                # a parent comes before its children and is already compressed to its root
+                label[i] = label[label[i]]
+                k = label[i] - begin
+                total[k] += charge[i]
+                largest[k] = max(largest[k], charge[i])
+        number = np.full(size, -1, np.int32)
+        for i in range(begin, end):
+            k = label[i] - begin
+            if label[i] == i and largest[k] >= seed and total[k] >= least[f]:
+                number[k] = n
+                n += 1
+        for i in range(begin, end):
+            if label[i] >= 0:
+                label[i] = number[label[i] - begin]
+    return n
+
+
+@njit(cache=True, nogil=True)
+def _measure(n, offsets, row, col, label, charge):  # type: ignore[no-untyped-def]
+    frame = np.empty(n, np.int32)
+    total, at_row, at_col = np.zeros(n), np.zeros(n), np.zeros(n)
+    plain_row, plain_col = np.zeros(n), np.zeros(n)
+    size = np.zeros(n, np.int32)
+    min_row, min_col = np.full(n, 1 << 30, np.int32), np.full(n, 1 << 30, np.int32)
+    max_row, max_col = np.full(n, -1, np.int32), np.full(n, -1, np.int32)
+    for f in range(len(offsets) - 1):
+        for i in range(offsets[f], offsets[f + 1]):
+            k = label[i]
+            if k < 0:
+                continue
+            r, c, q = np.int32(row[i]), np.int32(col[i]), charge[i]
+            frame[k] = f
+            size[k] += 1
+            total[k] += q
+            at_row[k] += q * (r + 0.5)
+            at_col[k] += q * (c + 0.5)
+            plain_row[k] += r + 0.5
+            plain_col[k] += c + 0.5
+            min_row[k], max_row[k] = min(min_row[k], r), max(max_row[k], r)
+            min_col[k], max_col[k] = min(min_col[k], c), max(max_col[k], c)
+    for k in range(n):
+        if total[k] > 0:
+            at_row[k] /= total[k]
+            at_col[k] /= total[k]
+        else:  # pixels without any charge weigh the same
+            at_row[k] = plain_row[k] / size[k]
+            at_col[k] = plain_col[k] / size[k]
+    return frame, total, size, at_row, at_col, min_row, min_col, max_row, max_col
+
+
+@njit(cache=True, nogil=True)
+def _group(label, offsets):  # type: ignore[no-untyped-def]
+    place = offsets[:-1].copy()
+    order = np.empty(offsets[-1], np.int64)
+    for i in range(len(label)):
+        if label[i] >= 0:
+            order[place[label[i]]] = i
+            place[label[i]] += 1
+    return order
