@@ -1,0 +1,5 @@
+"""The one page that jupyter-panel-proxy serves on Binder, at `?urlpath=panel/dashboard`."""
+
+from pixlab.dashboards import dashboard
+
+dashboard().servable()
