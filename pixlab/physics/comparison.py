@@ -1,0 +1,223 @@
+"""`compare` and `Comparison`: original digis against decoded ones, in numbers and spectra."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pixlab.detectors import Detector
+from pixlab.digis import Digis
+from pixlab.errors import FormatError, PixlabError
+from pixlab.physics import report
+from pixlab.physics.metrics import METRICS
+from pixlab.physics.spectra import SPECTRA, to_hist
+from pixlab.physics.tolerances import Verdict, judge
+from pixlab.physics.totals import Totals, measure
+from pixlab.progress import Progress
+
+if TYPE_CHECKING:
+    import hist
+    import pandas
+
+__all__ = ["Comparison", "compare"]
+
+_CHUNK_DIGIS = 400_000
+_CHUNK_FRAMES = 2_000_000  # modules x events: counted one by one for the occupancy spectrum
+
+
+def compare(original: Digis, decoded: Digis, *, progress: Progress | None = None) -> Comparison:
+    """Hold decoded digis against the original ones.
+
+    Digis are clustered with the detector's thresholds; clusters are matched by shared pixels, then
+    by distance. Events are taken in chunks, so memory does not grow with their number, and the
+    result does not depend on the chunks: ``compare(a, b) + compare(c, d)`` is the comparison of
+    all events together.
+
+    Parameters
+    ----------
+    original, decoded : Digis
+        The same events of the same detector.
+    progress : callable, optional
+        Called with the fraction done.
+
+    Raises
+    ------
+    PixlabError
+        If detectors or numbers of events differ.
+
+    Examples
+    --------
+    >>> from pixlab import Digis, compare
+    >>> digis = Digis.from_arrays([0], [303042564], [5], [7], [100], detector="phase1")
+    >>> comparison = compare(digis, digis)
+    >>> comparison.table.loc["efficiency", "BPIX 1"]
+    1.0
+    >>> bool(comparison.passed("transparent"))
+    True
+    """
+    if original.detector != decoded.detector:
+        raise PixlabError(
+            f"the original is of detector '{original.detector.name}', the decoded of "
+            f"'{decoded.detector.name}'",
+            "read both with the same detector=",
+        )
+    if len(original) != len(decoded):
+        raise PixlabError(
+            f"the original has {len(original)} events, the decoded {len(decoded)}",
+            "compare the same events, for instance original[:100] with decoded[:100]",
+        )
+    totals = None
+    for chunk in _chunks(original, decoded):
+        part = measure(original[chunk], decoded[chunk])
+        totals = part if totals is None else totals + part
+        if progress is not None:
+            progress(chunk.stop / max(len(original), 1), f"event {chunk.stop} of {len(original)}")
+    assert totals is not None  # there is always one chunk
+    return Comparison(totals)
+
+
+def _chunks(original: Digis, decoded: Digis) -> Iterator[slice]:
+    """Runs of events with a bounded number of digis; one empty run where there is no event."""
+    n = len(original)
+    most = max(1, _CHUNK_FRAMES // max(len(original.detector), 1))
+    start = 0
+    while start < n or start == 0:
+        stop = min(start + most, n)
+        for digis in (original, decoded):
+            last = digis.offsets[start] + _CHUNK_DIGIS
+            stop = min(stop, int(np.searchsorted(digis.offsets, last, "right")) - 1)
+        stop = min(max(stop, start + 1), n)
+        yield slice(start, stop)
+        if stop == n:
+            return
+        start = stop
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Comparison:
+    """Original against decoded: made by `compare`, added over chunks with ``+``.
+
+    Parameters
+    ----------
+    totals : Totals
+        The sums and histograms that everything else is computed from.
+    """
+
+    totals: Totals
+
+    @property
+    def detector(self) -> Detector:
+        """The detector of both."""
+        return self.totals.detector
+
+    @property
+    def n_events(self) -> int:
+        """Number of events compared."""
+        return self.totals.events
+
+    @property
+    def layers(self) -> tuple[str, ...]:
+        """Names of the layers, and "all" at the end."""
+        return (*self.detector.layers, "all")
+
+    @cached_property
+    def values(self) -> dict[str, NDArray[np.float64]]:
+        """Each of `METRICS`: float64[layers + 1], all layers together last."""
+        return {name: metric.value(self.totals) for name, metric in METRICS.items()}
+
+    @property
+    def table(self) -> pandas.DataFrame:
+        """Metrics (rows) by layers and "all" (columns); fractions, um and adc counts, no percent."""
+        import pandas as pd
+
+        table = pd.DataFrame.from_dict(self.values, orient="index", columns=list(self.layers))
+        return table.rename_axis(index="metric", columns="layer")
+
+    @cached_property
+    def spectra(self) -> dict[str, hist.Hist]:
+        """Each of `SPECTRA`, with axes ``source`` ("original", "decoded"), ``layer``, quantity."""
+        return {name: to_hist(name, self.totals.counts[name], self.detector) for name in SPECTRA}
+
+    @property
+    def module_digis(self) -> NDArray[np.int64]:
+        """Original and decoded digis of each module of the detector: int64[2, modules]."""
+        return self.totals.modules
+
+    def passed(self, tolerances: str | Mapping[str, float] = "transparent") -> Verdict:
+        """Hold every layer, and all together, against tolerances.
+
+        Parameters
+        ----------
+        tolerances : str or mapping
+            Key in `TOLERANCES`, or limits of one's own: ``{"charge_mean": 0.01, ...}``.
+
+        Returns
+        -------
+        Verdict
+            True or false, with value and limit of each check. A layer without a digi in either
+            sample is left out; a metric without a value (NaN) is outside.
+        """
+        totals = self.totals
+        something = totals.sum("digis_original") + totals.sum("digis_decoded") > 0
+        return judge(self.values, self.detector.layers, something[:-1], tolerances)
+
+    # -- adding and keeping -----------------------------------------------------------------
+    def __add__(self, other: Comparison) -> Comparison:
+        if not isinstance(other, Comparison):
+            return NotImplemented
+        return Comparison(self.totals + other.totals)
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Comparison):
+            return NotImplemented
+        return self.detector == other.detector and self.totals.to_dict() == other.totals.to_dict()
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def to_json(self) -> str:
+        """The whole comparison; ``table`` is for readers, `from_json` uses the rest."""
+        table = {
+            name: {
+                layer: float(value) if np.isfinite(value) else None
+                for layer, value in zip(self.layers, values, strict=True)
+            }
+            for name, values in self.values.items()
+        }
+        data = {"pixlab_comparison": 1, "table": table} | self.totals.to_dict()
+        return json.dumps(data, separators=(",", ":"), allow_nan=False)
+
+    @staticmethod
+    def from_json(text: str) -> Comparison:
+        """The comparison that `to_json` wrote.
+
+        Raises
+        ------
+        FormatError
+            If the text is none, or is damaged.
+        """
+        try:
+            data: Any = json.loads(text)
+        except (TypeError, ValueError, RecursionError) as error:
+            raise FormatError("the text is not a comparison: it is not JSON") from error
+        if not isinstance(data, dict) or "pixlab_comparison" not in data:
+            raise FormatError("the text is not a comparison")
+        if data["pixlab_comparison"] != 1:
+            raise FormatError("the comparison was written by a newer pixlab", "update pixlab")
+        return Comparison(Totals.from_dict(data))
+
+    # -- display ----------------------------------------------------------------------------
+    def summary(self) -> str:
+        """The table and the verdicts as plain text, for a terminal."""
+        return report.text(self)
+
+    def __repr__(self) -> str:
+        return f"<Comparison {self.detector.name}: {self.n_events} events>"
+
+    def _repr_html_(self) -> str:
+        return report.html(self)
