@@ -1,0 +1,253 @@
+"""Commands from file to file: info, convert, simulate, fit, compress, decompress, compare."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from pixlab.cli.base import OUTSIDE, Command, bar, print_json
+from pixlab.cli.knobs import CodecName, FitCommand, KnobCommand, codec_from
+from pixlab.cli.show import pairs
+from pixlab.errors import PixlabError
+
+if TYPE_CHECKING:
+    from pixlab.digis import Digis
+
+__all__ = ["COMMANDS", "as_json", "load", "reading", "source"]
+
+OUTPUT = click.Path(path_type=Path, dir_okay=False)
+
+
+class Source(click.ParamType[Path]):
+    """A file, or ``sample:NAME`` for an embedded sample."""
+
+    name = "path"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
+        """The path of the file or of the sample."""
+        if isinstance(value, Path):
+            return value
+        if str(value).startswith("sample:"):
+            from pixlab import samples
+
+            return samples.path(str(value).removeprefix("sample:"))
+        return Path(value)
+
+    def shell_complete(
+        self, ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> list[Any]:
+        """Let the shell complete file names."""
+        return click.Path().shell_complete(ctx, param, incomplete)
+
+
+class Events(click.ParamType[slice]):
+    """A range of events as ``START:STOP``, either end left out at will, or one event number."""
+
+    name = "start:stop"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> slice:
+        """The slice."""
+        if isinstance(value, slice):
+            return value
+        start, colon, stop = str(value).partition(":")
+        try:
+            first = int(start or 0)
+            last = (int(stop) if stop else None) if colon else first + 1
+        except ValueError:
+            self.fail(f"'{value}' is no range of events; write for instance 0:100", param, ctx)
+        if first < 0 or (last is not None and last < first):
+            self.fail(f"'{value}' runs backwards; count events from 0", param, ctx)
+        return slice(first, last)
+
+
+source = click.argument("source", type=Source())
+as_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+
+
+def reading(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options that say how an input file is read."""
+    for option in (
+        click.option("--events", type=Events(), help="Take these events only, counted from 0."),
+        click.option("--detector", help="The detector, where the file does not say it."),
+        click.option("--branch", help="The branch, where a ROOT file has several with digis."),
+    ):
+        command = option(command)
+    return command
+
+
+def load(path: Path, **how: Any) -> Digis:
+    """Read a file with the options of `reading`."""
+    from pixlab.io import read
+
+    return read(path, **{key: value for key, value in how.items() if value is not None})
+
+
+@click.command(cls=Command)
+@source
+@as_json
+def info(source: Path, as_json: bool) -> None:
+    """What is in a file: detector, events, digis, layers; for .pxl also codec and sizes."""
+    from pixlab.io import info as describe
+
+    facts = describe(source)
+    print_json(facts) if as_json else pairs(str(source), facts)
+
+
+@click.command(cls=Command)
+@source
+@click.argument("out", type=OUTPUT)
+@reading
+def convert(source: Path, out: Path, **how: Any) -> None:
+    """Write a file in another format, which the ending of OUT names."""
+    from pixlab.io import write
+
+    digis = load(source, **how)
+    write(digis, out)
+    click.echo(f"{out}: {len(digis):,} events, {digis.n_digis:,} digis")
+
+
+@click.command(cls=Command)
+@click.argument("out", type=OUTPUT)
+@click.option("--events", "n_events", type=click.IntRange(0), default=100, show_default=True)
+@click.option(
+    "--pileup",
+    type=click.FloatRange(0),
+    default=60,
+    show_default=True,
+    help="Mean number of collisions in an event.",
+)
+@click.option("--fixed-pileup", is_flag=True, help="The same number in every event, not Poisson.")
+@click.option("--seed", type=click.IntRange(0), default=1, show_default=True)
+@click.option("--detector", default="phase1", show_default=True)
+def simulate(out: Path, n_events: int, **options: Any) -> None:
+    """Simulate minimum-bias pile-up and write it to OUT."""
+    from pixlab.io import write
+    from pixlab.simulation import simulate as run
+
+    with bar("simulate") as progress:
+        digis = run(n_events, progress=progress, **options)
+    write(digis, out)
+    click.echo(f"{out}: {len(digis):,} events, {digis.n_digis:,} digis")
+
+
+@click.command(cls=FitCommand)
+@click.argument("codec", type=CodecName())
+@source
+@click.argument("model", type=OUTPUT)
+@reading
+def fit(
+    codec: str,
+    source: Path,
+    model: Path,
+    events: slice | None,
+    branch: str | None,
+    detector: str | None,
+    **knobs: Any,
+) -> None:
+    """Learn what CODEC needs from SOURCE and write it to MODEL.
+
+    `pixlab fit CODEC --help` lists the knobs of a codec.
+    """
+    made = codec_from(codec, knobs)
+    digis = load(source, events=events, branch=branch, detector=detector)
+    with bar(f"fit {codec}") as progress:
+        fitted = made.fit(digis, progress=progress)
+    fitted.save(model)
+    click.echo(f"{model}: {codec}, {model.stat().st_size:,} bytes, fitted on {len(digis):,} events")
+
+
+@click.command(cls=KnobCommand)
+@source
+@click.argument("out", type=OUTPUT)
+@click.option("--codec", type=CodecName(), help="Fit this codec on the file itself.")
+@click.option("--model", type=Source(), help="Use a model that `pixlab fit` made.")
+@reading
+@as_json
+def compress(
+    source: Path,
+    out: Path,
+    codec: str | None,
+    model: Path | None,
+    as_json: bool,
+    events: slice | None,
+    branch: str | None,
+    detector: str | None,
+    **knobs: Any,
+) -> None:
+    """Write SOURCE as a .pxl file, losslessly or with what a codec may lose.
+
+    `pixlab compress --codec NAME --help` lists the knobs of a codec.
+    """
+    from pixlab.codecs import load_model
+    from pixlab.io import compress as run
+
+    if codec and model:
+        raise PixlabError("both --codec and --model are given", "give one of them")
+    digis = load(source, events=events, branch=branch, detector=detector)
+    with bar("compress") as progress:
+        facts = run(
+            digis,
+            out,
+            codec=None if model else codec_from(codec or "lossless", knobs),
+            model=load_model(model) if model else None,
+            progress=progress,
+        )
+    if as_json:
+        print_json(facts)
+    else:
+        click.echo(
+            f"{out}: {facts['bytes']:,} bytes, {facts['digis']:,} digis, "
+            f"{facts['bits_per_digi']:.2f} bits/digi"
+        )
+
+
+@click.command(cls=Command)
+@click.argument("source", type=Source())
+@click.argument("out", type=OUTPUT)
+def decompress(source: Path, out: Path) -> None:
+    """Write what a .pxl file holds in the format that the ending of OUT names."""
+    from pixlab.io import decompress as run
+
+    digis = run(source, out)
+    click.echo(f"{out}: {len(digis):,} events, {digis.n_digis:,} digis")
+
+
+@click.command(cls=Command)
+@click.argument("original", type=Source())
+@click.argument("decoded", type=Source())
+@click.option(
+    "--tolerance",
+    default="transparent",
+    show_default=True,
+    help="How far DECODED may be from ORIGINAL: transparent, analysis or loose.",
+)
+@reading
+@as_json
+def compare(original: Path, decoded: Path, tolerance: str, as_json: bool, **how: Any) -> None:
+    """Compare the physics of two files, layer by layer; exit with 1 if outside the tolerance."""
+    import json
+
+    from pixlab.physics import compare as run
+    from pixlab.physics.tolerances import limits_of
+
+    limits_of(tolerance)  # a wrong name shows before the work, not after
+    first, second = load(original, **how), load(decoded, **how)
+    with bar("compare") as progress:
+        found = run(first, second, progress=progress)
+    verdict = found.passed(tolerance)
+    if as_json:
+        print_json(json.loads(found.to_json()) | {"verdict": verdict.to_dict()})
+    else:
+        click.echo(
+            f"{found.summary()}\n{original} and {decoded} are "
+            f"{'inside' if verdict else 'OUTSIDE'} {tolerance}"
+        )
+    raise click.exceptions.Exit(0 if verdict else OUTSIDE)
+
+
+COMMANDS = [info, convert, simulate, fit, compress, decompress, compare]

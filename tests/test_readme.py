@@ -1,0 +1,74 @@
+"""The README tells the truth: its commands and its Python run, its links and names exist."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import pixlab
+from pixlab.cli import main
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text()
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```$", README, re.M | re.S)
+
+
+def test_two_set_up_commands_one_ends_in_the_demo_one_in_the_tests():
+    lines = [line for block in blocks("sh") for line in block.splitlines()]
+    assert [line.rsplit("/", 1)[1] for line in lines] == ["pixlab demo", "pytest"]
+    install = "python3.11 -m venv .venv && .venv/bin/pip install -c constraints.txt -e '.[test]' && "
+    assert all(line.startswith(install) for line in lines)
+
+
+def test_commands_run_as_written(tmp_path):
+    """The whole block as one script, in an empty folder, with this environment's pixlab."""
+    script = "\n".join(["set -e", *blocks("bash")])
+    assert "pixlab compress" in script
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    done = subprocess.run(
+        ["bash", "-c", script],
+        cwd=tmp_path,
+        env=os.environ | {"PATH": path},
+        capture_output=True,
+        text=True,
+        timeout=600,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+
+
+def test_every_command_and_flag_exists():
+    shown = " ".join(blocks("bash")) + " ".join(re.findall(r"`(pixlab [^`]+)`", README))
+    used = set(re.findall(r"\bpixlab ([a-z]+)\b", shown))
+    assert used
+    assert used <= set(main.commands)
+
+
+def test_python_runs_as_written(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert blocks("python")
+    scope: dict = {}
+    for block in blocks("python"):
+        exec(compile(block, "README.md", "exec"), scope)
+    assert "bits/digi" in capsys.readouterr().out
+
+
+def test_names_in_the_text_exist():
+    names = set(re.findall(r"`pixlab\.(\w+)(?:\([^`]*\))?`", README))
+    assert names
+    assert names <= set(dir(pixlab))
+
+
+@pytest.mark.parametrize(
+    "target", sorted(set(re.findall(r"\]\((?!https?:)([^)#]+)", README))), ids=str
+)
+def test_links_lead_somewhere(target):
+    assert (ROOT / target).exists()
