@@ -40,6 +40,8 @@ class Spectrum:
         Bin edges; a bin holds its lower edge and not its upper one.
     values : function of (Digis, Clusters)
         Layer index and value of each entry.
+    whole : bool
+        Whether values are whole numbers.
     """
 
     label: str
@@ -47,6 +49,7 @@ class Spectrum:
     entries: str
     edges: Callable[[Detector], NDArray[np.float64]]
     values: Callable[[Digis, Clusters], tuple[NDArray[np.integer], NDArray[np.generic]]]
+    whole: bool = True
 
     @property
     def axis_label(self) -> str:
@@ -102,7 +105,12 @@ def _digis_of_events(digis: Digis, _: Clusters) -> tuple[NDArray, NDArray]:
 
 SPECTRA: dict[str, Spectrum] = {
     "charge": Spectrum(
-        "cluster charge", "ke", "clusters", _charge_edges, lambda d, c: (c.layer, c.charge / 1e3)
+        "cluster charge",
+        "ke",
+        "clusters",
+        _charge_edges,
+        lambda d, c: (c.layer, c.charge / 1e3),
+        whole=False,
     ),
     "size": Spectrum(
         "cluster size", "pixels", "clusters", _size_edges, lambda d, c: (c.layer, c.size)

@@ -1,0 +1,271 @@
+"""Hit maps of a module, and the modules of a layer."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pixlab.digis import Digis
+from pixlab.errors import PixlabError
+from pixlab.plots.style import DIFFERENCE, NONE, VALUES, load_holoviews, style
+
+if TYPE_CHECKING:
+    import holoviews
+
+__all__ = ["hit_map", "hit_maps", "occupancy_map"]
+
+
+def hit_map(
+    digis: Digis, event: int, detid: int, *, clim: tuple[float, float] | None = None
+) -> holoviews.Rectangles:
+    """The pixels hit in one module in one event, coloured by charge.
+
+    Parameters
+    ----------
+    digis : Digis
+        Any events.
+    event : int
+        Which of them.
+    detid : int
+        Raw id of the module.
+    clim : (float, float), optional
+        Ends of the colour scale, adc counts; default: 0 to the count that 95% of the hits are
+        below, so that the few saturated ones do not darken all others.
+
+    Returns
+    -------
+    holoviews.Rectangles
+        One a hit pixel; value dimensions row, col, adc.
+    """
+    shape = _shape(digis, detid)
+    one = digis[event].select(detid=detid)
+    columns = {"row": one.row, "col": one.col, "adc": one.adc}
+    tips = [("row", "@row"), ("col", "@col"), ("adc", "@adc")]
+    title = f"{_module_name(digis, detid)}, event {event}"
+    return _pixels(columns, "adc", shape, clim or _scale(one.adc), VALUES, title, tips)
+
+
+def hit_maps(
+    original: Digis,
+    decoded: Digis,
+    event: int,
+    detid: int,
+    *,
+    columns: int = 3,
+    clim: tuple[float, float] | None = None,
+) -> holoviews.Layout:
+    """Original, decoded and their difference, with one colour scale and linked axes.
+
+    Parameters
+    ----------
+    original, decoded : Digis
+        The same events of the same detector.
+    event : int
+        Which of them.
+    detid : int
+        Raw id of the module.
+    columns : int
+        Maps side by side; 1 stacks them.
+    clim : (float, float), optional
+        Ends of the colour scale of charge, adc counts; default: as `hit_map` for the original, so
+        that the colours stay as they are when another decoded map takes the place of this one. The
+        scale of the difference goes to half the upper end on both sides.
+
+    Returns
+    -------
+    holoviews.Layout
+        Three Rectangles; hovering one shows row, col, adc, decoded adc and their difference.
+    """
+    if original.detector != decoded.detector:
+        raise PixlabError("original and decoded are of different detectors")
+    shape = _shape(original, detid)
+    a, b = (d[event].select(detid=detid) for d in (original, decoded))
+    cols = int(shape[1])
+    place_a, place_b = (d.row.astype(np.int64) * cols + d.col for d in (a, b))
+    place = np.union1d(place_a, place_b)
+    adc, decoded_adc = np.full(len(place), np.nan), np.full(len(place), np.nan)
+    adc[np.searchsorted(place, place_a)] = a.adc
+    decoded_adc[np.searchsorted(place, place_b)] = b.adc
+    delta = np.nan_to_num(decoded_adc) - np.nan_to_num(adc)
+    table = {
+        "row": place // cols,
+        "col": place % cols,
+        "adc": adc,
+        "decoded adc": decoded_adc,
+        "delta": delta,
+        "adc text": _text(adc),
+        "decoded text": _text(decoded_adc),
+        "delta text": np.array([f"{d:+.0f}" if d else "0" for d in delta], object),
+    }
+    tips = [("row", "@row"), ("col", "@col"), ("adc", "@{adc text}")]
+    tips += [("decoded adc", "@{decoded text}"), ("delta", "@{delta text}")]
+    clim = clim or _scale(a.adc if a.n_digis else b.adc)
+    half = max(clim[1] / 2, 1.0)
+    name = _module_name(original, detid)
+    maps = []
+    for quantity, ends, cmap, title in (
+        ("adc", clim, VALUES, f"original: {name}, event {event}"),
+        ("decoded adc", clim, VALUES, "decoded"),
+        ("delta", (-half, half), DIFFERENCE, "decoded - original"),
+    ):
+        shown = ~np.isnan(table[quantity])
+        chosen = {k: v[shown] for k, v in table.items()}
+        maps.append(_pixels(chosen, quantity, shape, ends, cmap, title, tips))
+    layout = load_holoviews().Layout(maps).cols(columns)
+    return layout.opts(backend="bokeh", shared_axes=True, autohide_toolbar=True)
+
+
+def _scale(adc: NDArray[np.uint16]) -> tuple[float, float]:
+    """0 to the next ten above 95% of the counts."""
+    top = np.ceil(np.quantile(adc, 0.95) / 10) * 10 if len(adc) else 0.0
+    return 0.0, float(max(top, 1.0))
+
+
+def _text(values: NDArray[np.float64]) -> NDArray[Any]:
+    return np.array([NONE if np.isnan(v) else f"{v:.0f}" for v in values], object)
+
+
+def _shape(digis: Digis, detid: int) -> tuple[int, int]:
+    index = int(digis.detector.index(detid))
+    return int(digis.detector.rows[index]), int(digis.detector.cols[index])
+
+
+def _module_name(digis: Digis, detid: int) -> str:
+    detector = digis.detector
+    index = int(detector.index(detid))
+    layer = detector.layers[detector.layer[index]]
+    return f"{layer}, module {detid}"
+
+
+def _pixels(
+    table: dict[str, NDArray[Any]],
+    quantity: str,
+    shape: tuple[int, int],
+    clim: tuple[float, float],
+    cmap: Any,
+    title: str,
+    tips: list[tuple[str, str]],
+) -> holoviews.Rectangles:
+    """One rectangle a pixel; pixel ``i`` covers ``[i, i + 1)``."""
+    hv = load_holoviews()
+    corners = {
+        "col from": table["col"],
+        "row from": table["row"],
+        "col to": table["col"] + 1,
+        "row to": table["row"] + 1,
+    }
+    rows, cols = shape
+    unit = "difference [adc counts]" if quantity == "delta" else "charge [adc counts]"
+    return hv.Rectangles(corners | table, list(corners), list(table)).opts(
+        **style(
+            fill_color=hv.dim(quantity),
+            line_color=hv.dim(quantity),
+            line_width=1.5,  # on a map much wider than the screen a pixel is still seen
+            cmap=cmap,
+            clim=clim,
+            colorbar=True,
+            clabel=unit,
+            colorbar_opts={"width": 10, "padding": 2, "title_standoff": 6},
+            xlabel="column",
+            ylabel="row",
+            xlim=(0, cols),
+            ylim=(0, rows),
+            title=title,
+            tools=["hover"],
+            hover_tooltips=tips,
+            height=240,
+        )
+    )
+
+
+def occupancy_map(digis: Digis, layer: str) -> holoviews.Rectangles:
+    """The modules of a layer as tiles, coloured by their mean number of digis an event.
+
+    Parameters
+    ----------
+    digis : Digis
+        Any events.
+    layer : str
+        One of ``digis.detector.layers``.
+
+    Returns
+    -------
+    holoviews.Rectangles
+        One a module, in the order of the detector, to be tapped; value dimensions detid, ladder,
+        module, side, digis. Barrel modules stand at ladder and module, forward ones at blade and
+        panel, by side; modules of a detector without such numbers stand in reading order.
+    """
+    hv = load_holoviews()
+    detector = digis.detector
+    own = np.flatnonzero(detector.in_layer(layer))
+    sizes = np.bincount(digis.frames.module, np.diff(digis.frames.offsets), minlength=len(detector))
+    mean = sizes[own] / max(len(digis), 1)
+    x, y, x_label, y_label, ticks = _tiles(detector, own)
+    gap = 0.46  # tiles do not touch, so that each is seen as one
+    corners = {"x from": x - gap, "y from": y - gap, "x to": x + gap, "y to": y + gap}
+    table = {
+        "detid": detector.detid[own].astype(np.int64),
+        "ladder": detector.ladder[own].astype(int),
+        "module": detector.module[own].astype(int),
+        "side": detector.side[own].astype(int),
+        "digis": mean,
+    }
+    events = f"{len(digis)} event" + ("s" if len(digis) != 1 else "")
+    return hv.Rectangles(corners | table, list(corners), list(table)).opts(
+        **style(
+            color=hv.dim("digis"),
+            line_width=0,
+            cmap=VALUES,
+            clim=(0.0, float(max(mean.max(initial=0.0), 1e-9))),
+            colorbar=True,
+            clabel="digis per event",
+            colorbar_opts={"width": 10, "padding": 2, "title_standoff": 6},
+            xlabel=x_label,
+            ylabel=y_label,
+            yticks=ticks,
+            xlim=(x.min() - 0.6, x.max() + 0.6),
+            ylim=(y.min() - 0.6, y.max() + 0.6),
+            show_grid=False,
+            title=f"{layer}: mean of {events}; tap a module",
+            tools=["hover", "tap"],
+            hover_tooltips=[
+                ("detid", "@detid{0}"),
+                (x_label, "@ladder"),
+                ("module or panel", "@module"),
+                ("side", "@side"),
+                ("digis per event", "@digis{0.0}"),
+            ],
+            nonselection_alpha=0.55,
+            selection_line_width=2,
+            height=240,
+        )
+    )
+
+
+def _tiles(detector: Any, own: NDArray[np.intp]) -> tuple[NDArray, NDArray, str, str, Any]:
+    """Where the modules of a layer stand, with axis labels and y ticks."""
+    ladder, module, side = (
+        getattr(detector, k)[own].astype(float) for k in ("ladder", "module", "side")
+    )
+    forward = bool(np.any(side))
+    panels = module.max(initial=1)
+    y = module + np.where(side > 0, panels + 0.5, 0.0) if forward else module
+    if len(np.unique(np.stack([ladder, y]), axis=1).T) < len(own):
+        width = int(np.ceil(np.sqrt(2 * len(own))))
+        place = np.arange(len(own))
+        return place % width, place // width, "place", "row of places", None
+    if forward:
+        names = {
+            float(at): f"{'+' if s > 0 else '-'}z panel {m:.0f}"
+            for at, s, m in zip(y, side, module, strict=True)
+        }
+        return ladder, y, "blade", "", [(at, names[at]) for at in sorted(names)]
+    return (
+        ladder,
+        y,
+        "ladder",
+        "module",
+        [int(m) for m in np.unique(module)] if panels < 20 else None,
+    )

@@ -1,0 +1,161 @@
+"""Distortion over rate, for many codecs and settings."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pixlab.errors import PixlabError
+from pixlab.physics.metrics import METRICS
+from pixlab.physics.tolerances import TOLERANCES
+from pixlab.plots.style import CODEC_COLOURS, GREY, MARKERS, load_holoviews, style
+
+if TYPE_CHECKING:
+    import holoviews
+    import pandas
+
+__all__ = ["rate_distortion"]
+
+
+def rate_distortion(
+    table: pandas.DataFrame, metric: str, *, logy: bool = False, root: bool = True
+) -> holoviews.Overlay:
+    """Distortion over rate: a curve a codec, a point a setting.
+
+    Parameters
+    ----------
+    table : DataFrame
+        One row a point, as in ``Sweep.table``: columns codec, bits_per_digi, label, and the metric.
+    metric : str
+        One of `pixlab.physics.METRICS`, for all layers together.
+    logy : bool
+        Logarithmic distortion.
+    root : bool
+        Show what ROOT's own compression costs; the rate axis then reaches out to it.
+
+    Returns
+    -------
+    holoviews.Overlay
+        Its ``Points`` element ("settings") holds all rows in the order of the table: the index of
+        a tapped point is the place of its row. Vertical lines: the rate of ROOT where the table
+        has it; horizontal ones: the limits of the tolerances.
+    """
+    if metric not in METRICS:
+        raise PixlabError(f"there is no metric '{metric}'", f"choose one of {', '.join(METRICS)}")
+    for column in ("codec", "bits_per_digi", metric):
+        if column not in table.columns:
+            raise PixlabError(f"the table has no column '{column}'", "make it with pixlab.sweep")
+    hv = load_holoviews()
+    what = METRICS[metric]
+    factor = 100.0 if what.unit == "%" else 1.0
+    rate = table["bits_per_digi"].to_numpy(float)
+    value = factor * table[metric].to_numpy(float)
+    codec = table["codec"].astype(str).to_numpy()
+    label = table["label"].astype(str).to_numpy() if "label" in table.columns else codec
+    codecs = list(dict.fromkeys(codec))
+    colour = {c: CODEC_COLOURS[i % len(CODEC_COLOURS)] for i, c in enumerate(codecs)}
+    marker = {c: MARKERS[i % len(MARKERS)] for i, c in enumerate(codecs)}
+    x_dim = hv.Dimension("bits per digi", label="rate [bits/digi]")
+    y_dim = hv.Dimension(metric.replace("_", " "), label=what.label)
+    y_label = f"{what.label} [{what.unit}]" if what.unit else what.label
+
+    parts = []
+    for c in codecs:
+        own = np.flatnonzero(codec == c)
+        own = own[np.argsort(rate[own], kind="stable")]
+        curve = hv.Curve((rate[own], value[own]), x_dim, y_dim, label=c)
+        parts.append(curve.opts(backend="bokeh", color=colour[c], line_width=2))
+    columns = {"bits per digi": rate, y_dim.name: value, "codec": codec, "setting": label}
+    columns |= {"colour": [colour[c] for c in codec], "marker": [marker[c] for c in codec]}
+    points = hv.Points(columns, [x_dim, y_dim], list(columns)[2:], group="settings")
+    points = points.opts(
+        **style(
+            color="colour",
+            marker="marker",
+            size=9,
+            line_color="white",
+            tools=["hover", "tap"],
+            hover_tooltips=[
+                ("codec", "@codec"),
+                ("setting", "@setting"),
+                ("bits/digi", "@{bits per digi}{0.00}"),
+                (y_label, f"@{{{y_dim.name}}}{{0.000}}"),
+            ],
+            nonselection_alpha=0.45,
+            selection_line_color="black",
+            selection_line_width=2,
+        )
+    )
+    root_rates = _root_rates(table) if root else {}
+    x_view, y_view = _view(rate, value, list(root_rates.values()), logy)
+    lines = []
+    for name, bits in root_rates.items():
+        text = {"angle": 90, "text_align": "right", "text_baseline": "bottom"}
+        lines += _line(
+            hv,
+            hv.VLine(bits),
+            bits - 0.005 * (x_view[1] - x_view[0]),
+            y_view[1],
+            f"{name} ",
+            **text,
+        )
+    for name, limits in TOLERANCES.items():
+        limit = factor * limits.get(metric, np.nan)
+        if y_view[0] <= limit <= y_view[1]:
+            text = {"text_align": "right", "text_baseline": "bottom"}
+            y = limit * 1.02 if logy else limit + 0.008 * (y_view[1] - y_view[0])
+            lines += _line(hv, hv.HLine(limit), x_view[1], y, f"{name} ", **text)
+    return hv.Overlay([*lines, *parts, points]).opts(
+        **style(
+            xlabel="rate [bits/digi]",
+            ylabel=y_label,
+            logy=logy,
+            xlim=x_view,
+            ylim=y_view,
+            legend_position="top",
+            legend_cols=4,
+            legend_opts={"background_fill_alpha": 0, "border_line_alpha": 0, "margin": 0},
+            height=320,
+        )
+    )
+
+
+def _view(
+    rate: NDArray[np.float64], value: NDArray[np.float64], extra: list[float], logy: bool
+) -> tuple[tuple[float, float], tuple[float, float]]:
+    """Axis ranges that hold the points, ROOT's rates and, on a linear axis, zero."""
+    rates = [float(r) for r in (*rate, *extra) if np.isfinite(r)] or [0.0, 1.0]
+    values = [float(v) for v in value if np.isfinite(v) and (v > 0 or not logy)] or [0.0, 1.0]
+    x_pad = 0.06 * (max(rates) - min(rates)) or 0.5
+    low, high = min(values), max(values)
+    if logy:
+        y_view = low / 1.5, 2 * high
+    else:
+        if 0 < low < 0.5 * high:
+            low = 0.0
+        pad = 0.1 * (high - low) or 0.1 * abs(high) or 0.1
+        y_view = low - (pad if low else 0.02 * pad), high + pad
+    return (min(rates) - x_pad, max(rates) + x_pad), y_view
+
+
+def _root_rates(table: pandas.DataFrame) -> dict[str, float]:
+    """What ROOT's own compression costs, bits/digi, if the sweep measured it."""
+    rates = {}
+    for column, name in (("ratio_root_zstd4", "ROOT ZSTD-4"), ("ratio_root_lzma4", "ROOT LZMA-4")):
+        if column in table.columns and "bits_per_digi_file" in table.columns:
+            bits = (table[column] * table["bits_per_digi_file"]).to_numpy(float)
+            if np.isfinite(bits).any():
+                rates[name] = float(np.nanmedian(bits))
+    return rates
+
+
+def _line(hv: Any, line: Any, x: float, y: float, name: str, **text: Any) -> list[Any]:
+    """A dashed line with its name beside it."""
+    return [
+        line.opts(backend="bokeh", color=GREY, line_dash="dashed", line_width=1),
+        hv.Text(x, y, name).opts(
+            **{"backend": "bokeh", "text_font_size": "8pt", "text_color": GREY} | text
+        ),
+    ]
