@@ -1,0 +1,66 @@
+"""`FORMATS`: every file format that pixlab reads or writes, and what each must offer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple, Protocol
+
+from pixlab.digis import Digis
+from pixlab.io import digitree, edm, npz, parquet, pxl_adapter
+
+__all__ = ["FORMATS", "Format", "Reader"]
+
+
+class Reader(Protocol):
+    """An open file of events.
+
+    It is made with ``(path, *, branch, detector)``, takes whatever a file may do to it as
+    `PixlabError`, and never holds more than the events asked for and one block of the file.
+    """
+
+    @property
+    def count(self) -> int:
+        """Number of events in the file."""
+
+    def read(self, start: int, stop: int) -> Digis:
+        """Events `start` to `stop`, fewer where the file ends before."""
+
+    def close(self) -> None:
+        """Let go of the file."""
+
+
+class Format(NamedTuple):
+    """One line of `FORMATS`.
+
+    ``sniff(head)`` says whether a file that begins with these bytes (at least 512, or all) may be
+    of this format; ``reader(path, branch=, detector=)`` opens it, raising `NotHere` where another
+    format of the same container should try; ``write(digis, path)`` writes it, or is None;
+    ``suffixes`` are those that `write` knows it by.
+    """
+
+    what: str
+    suffixes: tuple[str, ...]
+    sniff: Callable[[bytes], bool]
+    reader: Callable[..., Reader]
+    write: Callable[[Digis, Path], None] | None
+
+
+# a new format is one module and one line here; of two that share a container the first goes first
+FORMATS: dict[str, Format] = {
+    "edm": Format("CMS EDM file", (), edm.sniff, edm.EdmReader, None),
+    "digitree": Format(
+        "ROOT file with a flat tree", (".root",), digitree.sniff, digitree.open_tree, digitree.write
+    ),
+    "parquet": Format(
+        "Parquet file", (".parquet", ".pq"), parquet.sniff, parquet.open_parquet, parquet.write
+    ),
+    "npz": Format("NumPy archive", (".npz",), npz.sniff, npz.open_npz, npz.write),
+    "pxl": Format(
+        "pixlab's own format",
+        (".pxl",),
+        pxl_adapter.sniff,
+        pxl_adapter.PxlReader,
+        pxl_adapter.write,
+    ),
+}
