@@ -86,7 +86,7 @@ def match(
             original.event[left] * modules + original.module[left],
             decoded.event[right] * modules + decoded.module[right],
             *(original.row[left], original.col[left], decoded.row[right], decoded.col[right]),
-            MAX_DISTANCE,
+            MAX_DISTANCE + 1e-6,  # a shift by two whole pixels is inside, however it was rounded
         )
         a, b = left[a], right[b]
         pitch = original.digis.detector.pitch[original.module[a]]

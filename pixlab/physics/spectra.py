@@ -189,7 +189,9 @@ def to_hist(name: str, counts: Counts, detector: Detector) -> hist.Hist:
     edges = spectrum.edges(detector)
     label = spectrum.axis_label
     quantity: Any
-    if np.allclose(np.diff(edges), edges[1] - edges[0]):
+    if spectrum.whole and np.all(np.diff(edges) == 1):
+        quantity = hist.axis.Integer(int(edges[0]), int(edges[-1]), name=name, label=label)
+    elif np.allclose(np.diff(edges), edges[1] - edges[0]):
         quantity = hist.axis.Regular(len(edges) - 1, edges[0], edges[-1], name=name, label=label)
     else:
         quantity = hist.axis.Variable(edges, name=name, label=label)

@@ -135,7 +135,14 @@ class Totals:
             if modules.shape != (2, len(detector)):
                 raise ValueError("another number of modules")
             return Totals(detector, int(data["events"]), sums, counts, modules)
-        except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
+        except (
+            KeyError,
+            IndexError,
+            TypeError,
+            ValueError,
+            AttributeError,
+            OverflowError,
+        ) as error:
             raise FormatError(f"the comparison is damaged: {error}") from error
 
 
