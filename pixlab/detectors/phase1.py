@@ -2,8 +2,11 @@
 
 Counts are those of cms-patatrack ``phase1PixelTopology.h``, ids those of
 ``Geometry/TrackerCommonData/data/PhaseI/trackerParameters.xml``, radii those of its cooling tubes,
-disk positions and blade layout those of the Phase-1 technical design report
-(CERN-LHCC-2012-016): module centres are good to some millimetres, not aligned.
+disk positions those of the Phase-1 technical design report (CERN-LHCC-2012-016), blade layout
+that of ``Geometry/TrackerCommonData/data/PhaseI/pixfwdInnerDiskZplus.xml`` and
+``pixfwdOuterDiskZplus.xml``: module centres are good to some millimetres, not aligned. Left out:
+the 12 degree tilt of the inner blades towards the beam spot, the staircase of their z positions,
+and which side of a module the readout chips are on.
 """
 
 from __future__ import annotations
@@ -23,7 +26,8 @@ _FACES = 0.2  # cm, half the distance between inner and outer ladders
 _MODULES = 8  # along a ladder
 _MODULE_PITCH = 6.7  # cm, between module centres along z
 _DISKS_Z = (29.1, 39.6, 51.6)  # cm
-_BLADES = ((22, 7.75), (34, 12.85))  # blades and module-centre radius (cm) of inner and outer ring
+_BLADES = ((22, 7.78), (34, 12.78))  # blades and AnchorRadius (cm) of the inner and outer ring
+_BLADE_ANGLE = np.radians(20)  # BladeAngle: rotation of a blade about its own radial axis
 _PANELS = 0.2  # cm in z from the disk to a panel
 ADC_MAX = 1023  # the digi word keeps ten bits, DataFormats/SiPixelDigi/interface/PixelDigi.h
 LINEAR_GAIN = 135.0  # electrons a count, SimGeneral/MixingModule/python/SiPixelSimParameters_cfi.py
@@ -123,10 +127,12 @@ def _disk(side: int, disk: int) -> tuple[np.ndarray, ...]:
     blade, panel = (a.ravel() for a in np.mgrid[1 : inner[0] + outer[0] + 1, 1:3])
     in_ring = blade <= inner[0]
     number = np.where(in_ring, blade, blade - inner[0])
-    phi = 2 * np.pi * (number - 0.5) / np.where(in_ring, inner[0], outer[0])
+    # the two modules of a blade sit side by side (ModulePosX), so that a ring is closed in phi
+    phi = np.pi * (2 * number + panel - 2.5) / np.where(in_ring, inner[0], outer[0])
     radius = np.where(in_ring, inner[1], outer[1])
     z = side * (_DISKS_Z[disk - 1] + np.where(panel == 1, -_PANELS, _PANELS))
     zero = np.zeros(len(phi))
+    cos, sin = np.cos(_BLADE_ANGLE), np.sin(_BLADE_ANGLE)
     return (
         phase1_detid(side=1 if side < 0 else 2, disk=disk, blade=blade, panel=panel),
         np.full(len(phi), 3 + disk),
@@ -134,6 +140,6 @@ def _disk(side: int, disk: int) -> tuple[np.ndarray, ...]:
         panel,
         np.full(len(phi), side),
         np.stack([radius * np.cos(phi), radius * np.sin(phi), z], axis=1),
-        np.stack([-np.sin(phi), np.cos(phi), zero], axis=1),
+        np.stack([-np.sin(phi) * cos, np.cos(phi) * cos, zero + side * sin], axis=1),
         np.stack([np.cos(phi), np.sin(phi), zero], axis=1),
     )
