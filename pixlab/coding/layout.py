@@ -1,0 +1,101 @@
+"""What the context models know of a detector, as integers.
+
+The charge and the length of a cluster follow from the angle at which tracks from the collision
+cross the sensor. That angle is computed once, when a model is fitted, and stored with it as
+integers, so that a decoder never computes with floats.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pixlab.detectors import Detector
+from pixlab.errors import FormatError
+
+__all__ = ["Layout", "RINGS", "expected_lengths", "make_layout"]
+
+RINGS = 128  # classes of modules with alike numbers of clusters
+_THICKNESS = 285.0  # um, `FACTS`: CMS sensors; elsewhere only the scale of a context
+_UNIT = 16  # expected lengths are kept in 1/16 pixel
+_MAX_LENGTH = 4000
+
+
+class Layout(NamedTuple):
+    """Integer arrays that the coding kernels read; one row a module unless said.
+
+    ``rows``, ``cols``: int32; ``ring``: class for the number of clusters, below `RINGS`;
+    ``layer``: layer, at most 7; ``length``: int32[modules, 2], signed expected cluster length along
+    columns at the first and past the last column, in 1/16 column; ``sensor``: row of ``long_row``
+    and ``long_col``: uint8[sensors, side], 1 where a pixel is longer than the pitch.
+    """
+
+    rows: NDArray[np.int32]
+    cols: NDArray[np.int32]
+    ring: NDArray[np.int32]
+    layer: NDArray[np.int32]
+    length: NDArray[np.int32]
+    sensor: NDArray[np.int32]
+    long_row: NDArray[np.uint8]
+    long_col: NDArray[np.uint8]
+
+
+def expected_lengths(detector: Detector) -> NDArray[np.int16]:
+    """Columns that a track from the origin crosses in each module, signed: int16[modules, 2].
+
+    In 1/16 column, at the first column and past the last; 0 where the table has no positions.
+    """
+    normal = np.cross(detector.axis_row, detector.axis_col)
+    distance = (detector.position * normal).sum(axis=1)
+    along = (detector.position * detector.axis_col).sum(axis=1)
+    half = np.array([s.col_sizes.sum() for s in detector.sensors])[detector.sensor] / 2e4  # cm
+    pitch = detector.pitch[:, 1]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        slopes = np.stack([along - half, along + half], axis=1) / distance[:, None]
+    slopes = np.where(np.abs(distance[:, None]) > 1e-6, slopes, 0.0)
+    lengths = np.rint(slopes * _THICKNESS / pitch[:, None] * _UNIT)
+    return np.clip(lengths, -_MAX_LENGTH, _MAX_LENGTH).astype(np.int16)
+
+
+def make_layout(
+    detector: Detector, lengths: NDArray[np.int16], *, tile: tuple[int, int] = (1, 1)
+) -> Layout:
+    """The layout of a detector whose pixels are grouped into tiles of `tile` rows x columns.
+
+    Raises
+    ------
+    FormatError
+        If the stored `lengths` do not fit the detector.
+    """
+    if lengths.shape != (len(detector), 2) or lengths.dtype != np.int16:
+        raise FormatError("the model does not fit its detector: its length table has another shape")
+    tile_rows, tile_cols = tile
+    rows = -(-detector.rows.astype(np.int32) // tile_rows)
+    cols = -(-detector.cols.astype(np.int32) // tile_cols)
+    length = lengths.astype(np.int32) // tile_cols
+    layer = np.minimum(detector.layer, 7).astype(np.int32)
+    middle = np.abs(lengths.astype(np.int64).sum(axis=1)) // 2
+    # two classes an octave: 2 * bit length + the bit below the highest
+    bits = np.array([int(v).bit_length() for v in middle], np.int64)
+    below = np.where(bits > 1, (middle >> np.maximum(bits - 2, 0)) & 1, 0)
+    ring = layer * 16 + np.minimum(2 * np.maximum(bits - 1, 0) + below, 15)
+    long_row = np.zeros((len(detector.sensors), int(rows.max(initial=1))), np.uint8)
+    long_col = np.zeros((len(detector.sensors), int(cols.max(initial=1))), np.uint8)
+    for i, sensor in enumerate(detector.sensors):
+        for table, sizes, pitch, step in (
+            (long_row, sensor.row_sizes, sensor.pitch_row, tile_rows),
+            (long_col, sensor.col_sizes, sensor.pitch_col, tile_cols),
+        ):
+            table[i, np.unique(np.flatnonzero(sizes > 1.5 * pitch) // step)] = 1
+    return Layout(
+        rows,
+        cols,
+        ring.astype(np.int32),
+        layer,
+        length,
+        detector.sensor.astype(np.int32),
+        long_row,
+        long_col,
+    )
