@@ -39,7 +39,7 @@ SOFT_SCALE = 0.84
 # Slower particles lose as much as those of this beta gamma. The reference data give all particles
 # the loss of a fast one; slow kaons and protons leave several times more in CMS. Calibrated
 # between the two on the saturated pixels of the reference
-MIN_BETA_GAMMA = 1.15
+MIN_BETA_GAMMA = 1.3
 STEP = 12.0  # um of path; SiPixelDigitizerAlgorithm.cc uses 10
 MAX_PATH = 4000.0  # um: a particle that grazes a sensor longer than this has curled out of it
 DELTA_CUT = 50_000.0  # eV: below, an electron's range is much less than a pixel
