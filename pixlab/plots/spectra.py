@@ -57,15 +57,15 @@ def spectrum_ratio(
     place = comparison.layers.index(layer)
     original, decoded = (counts[place] for counts in comparison.totals.histogram(name))
     beyond = original[-1], decoded[-1]
+    end = edges[-1] - 1 if spectrum.whole else edges[-1]
     original, decoded = original[1:-1], decoded[1:-1]
-    filled = np.flatnonzero(original + decoded)
-    last = min(int(filled[-1]) + 2, len(original)) if len(filled) else len(original)
-    original, decoded, edges = original[:last], decoded[:last], edges[: last + 1]
+    even = np.allclose(np.diff(edges), edges[1] - edges[0])
+    shown = _filled(original + decoded, to_the_end=any(beyond))
+    original, decoded = original[shown], decoded[shown]
+    edges = edges[shown.start : shown.stop + 1]
     width = np.diff(edges)
-    even = np.allclose(width, width[0])
     scale = np.ones(len(width)) if even else 1 / width
 
-    end = edges[-1] - 1 if spectrum.whole else edges[-1]
     if spectrum.whole:
         inside = [f"{a:g}" if b == a + 1 else f"{a:g} to {b - 1:g}" for a, b in pairwise(edges)]
         edges = edges - 0.5  # a bin of one whole number stands over it
@@ -81,10 +81,10 @@ def spectrum_ratio(
         per = spectrum.unit.removesuffix("s")
     y_label = f"{spectrum.entries} / {per}"
     centre = (edges[1:] + edges[:-1]) / 2
-    ratio = np.divide(decoded, original, out=np.full(last, np.nan), where=original > 0)
+    ratio = np.divide(decoded, original, out=np.full(len(original), np.nan), where=original > 0)
     floor = 0.5 * float(scale.min()) if logy else 0.0
     height, points = original * scale, decoded * scale
-    shown = decoded > 0 if logy else np.ones(last, bool)
+    drawn = decoded > 0 if logy else np.ones(len(original), bool)
     hover = {
         "bin": np.array(inside),
         "original": original,
@@ -117,7 +117,7 @@ def spectrum_ratio(
     spectrum_panel = (
         fill.opts(backend="bokeh", color=SKY, alpha=0.45, line_alpha=0)
         * line.opts(backend="bokeh", color=BLUE, line_width=1, line_alpha=0.7)
-        * dots(points, np.sqrt(decoded) * scale, shown, "entries")
+        * dots(points, np.sqrt(decoded) * scale, drawn, "entries")
     ).opts(
         **style(
             **common,
@@ -159,3 +159,13 @@ def spectrum_ratio(
     )
     layout = hv.Layout([spectrum_panel, ratio_panel]).cols(1)
     return layout.opts(backend="bokeh", shared_axes=True, autohide_toolbar=True)
+
+
+def _filled(counts: NDArray[np.int64], *, to_the_end: bool) -> slice:
+    """The bins up to the last filled one and one more; empty ones before are left out if many."""
+    at = np.flatnonzero(counts)
+    if not len(at):
+        return slice(0, len(counts))
+    stop = len(counts) if to_the_end else min(int(at[-1]) + 2, len(counts))
+    start = int(at[0]) - 1
+    return slice(start if start > stop / 3 else 0, stop)
