@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from pixlab.detectors import Detector
 from pixlab.errors import FormatError
 
-__all__ = ["Layout", "RINGS", "expected_lengths", "make_layout"]
+__all__ = ["RINGS", "Layout", "expected_lengths", "make_layout"]
 
 RINGS = 128  # classes of modules with alike numbers of clusters
 _THICKNESS = 285.0  # um, `FACTS`: CMS sensors; elsewhere only the scale of a context

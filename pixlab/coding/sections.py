@@ -20,7 +20,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from pixlab.coding.layout import Layout
-from pixlab.coding.positions import POSITION_SLOTS, code_positions, column_order, find_starts
+from pixlab.coding.positions import POSITION_SLOTS, code_positions, find_starts
 from pixlab.coding.rangecoder import (
     FRESH,
     INPUTS,

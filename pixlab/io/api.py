@@ -14,6 +14,7 @@ from pixlab.detectors import Detector
 from pixlab.digis import Digis
 from pixlab.errors import FormatError, PixlabError
 from pixlab.io.files import Bytes, NotHere, PathLike, atomic, boundary, event_range, expand
+from pixlab.io.pxl import describe
 from pixlab.io.table import FORMATS, Reader
 
 __all__ = ["info", "iterate", "read", "write"]
@@ -174,7 +175,8 @@ def info(
     Returns
     -------
     dict
-        ``format``, ``bytes``, ``detector``, ``events``, ``digis`` and ``layers`` (digis of each).
+        ``format``, ``bytes``, ``detector``, ``events``, ``digis`` and ``layers`` (digis of each);
+        for .pxl files also what `pixlab.io.pxl.describe` knows of codec and sizes.
     """
     path = Path(path)
     with boundary(path):
@@ -192,7 +194,9 @@ def info(
     finally:
         reader.close()
     found = {"format": kind, "bytes": path.stat().st_size, "detector": block.detector.name}
-    return found | {"events": events, "digis": digis, "layers": dict(layers)}
+    found |= {"events": events, "digis": digis, "layers": dict(layers)}
+    # a lossy file holds fewer digis than went in, and its rate is of those that went in
+    return found | describe(path) if kind == "pxl" else found
 
 
 def _open(

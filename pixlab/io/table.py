@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import NamedTuple, Protocol
 
 from pixlab.digis import Digis
-from pixlab.io import digitree, edm, npz, parquet, pxl_adapter
+from pixlab.io import digitree, edm, npz, parquet, pxl
 
 __all__ = ["FORMATS", "Format", "Reader"]
 
@@ -59,8 +59,8 @@ FORMATS: dict[str, Format] = {
     "pxl": Format(
         "pixlab's own format",
         (".pxl",),
-        pxl_adapter.sniff,
-        pxl_adapter.PxlReader,
-        pxl_adapter.write,
+        pxl.sniff,
+        pxl.PxlReader,
+        pxl.write,
     ),
 }
