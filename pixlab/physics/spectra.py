@@ -147,7 +147,7 @@ SPECTRA: dict[str, Spectrum] = {
         "digis per layer and event",
         "",
         "events",
-        lambda _: _integer_edges(1_000_000, 0.03),
+        lambda _: _integer_edges(1_000_000, 0.05),
         _digis_of_events,
     ),
 }

@@ -71,7 +71,7 @@ def hit_maps(
     clim : (float, float), optional
         Ends of the colour scale of charge, adc counts; default: as `hit_map` for the original, so
         that the colours stay as they are when another decoded map takes the place of this one. The
-        scale of the difference goes to half the upper end on both sides.
+        scale of the difference goes to a quarter of the upper end on both sides.
 
     Returns
     -------
@@ -102,13 +102,13 @@ def hit_maps(
     tips = [("row", "@row"), ("col", "@col"), ("adc", "@{adc text}")]
     tips += [("decoded adc", "@{decoded text}"), ("delta", "@{delta text}")]
     clim = clim or _scale(a.adc if a.n_digis else b.adc)
-    half = max(clim[1] / 2, 1.0)
+    quarter = max(clim[1] / 4, 1.0)
     name = _module_name(original, detid)
     maps = []
     for quantity, ends, cmap, title in (
         ("adc", clim, VALUES, f"original: {name}, event {event}"),
         ("decoded adc", clim, VALUES, "decoded"),
-        ("delta", (-half, half), DIFFERENCE, "decoded - original"),
+        ("delta", (-quarter, quarter), DIFFERENCE, "decoded - original"),
     ):
         shown = ~np.isnan(table[quantity])
         chosen = {k: v[shown] for k, v in table.items()}

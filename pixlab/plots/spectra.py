@@ -113,7 +113,7 @@ def spectrum_ratio(
         (steps, np.full(len(steps), floor), outline), [x_dim], ["floor", "top"], label="original"
     )
     line = hv.Curve((steps, outline), [x_dim], ["entries"])
-    top = float(max(height.max(initial=0), points.max(initial=0), 1.0))
+    top = float(max(height.max(initial=0), points.max(initial=0))) or 1.0
     spectrum_panel = (
         fill.opts(backend="bokeh", color=SKY, alpha=0.45, line_alpha=0)
         * line.opts(backend="bokeh", color=BLUE, line_width=1, line_alpha=0.7)
