@@ -69,7 +69,9 @@ class Codec(param.Parameterized):
         return {k: v for k, v in self.param.values().items() if k != "name"}
 
     def __eq__(self, other: object) -> bool:
-        return type(self) is type(other) and self.knobs() == other.knobs()  # type: ignore[attr-defined]
+        return (
+            isinstance(other, Codec) and type(self) is type(other) and self.knobs() == other.knobs()
+        )
 
     def __hash__(self) -> int:
         return hash((self.key, json.dumps(self.knobs(), sort_keys=True)))
@@ -177,7 +179,7 @@ class Stream:
         FormatError
             Naming the chunk that is damaged.
         """
-        chunks = []
+        chunks: list[Chunk] = []
         at = 0
         while at < len(data):
             if at + 8 > len(data):

@@ -98,8 +98,9 @@ def learn_centres(
         nearest = assign(offsets, pixel, value, rounded)
         sums, counts, worst = _means(offsets, pixel, value, rounded, nearest)
         empty = np.flatnonzero(counts == 0)
-        for k, t in zip(empty, np.argsort(-worst, kind="stable")[: len(empty)], strict=True):
-            hit = slice(offsets[t], offsets[t + 1])
+        far = np.argsort(-worst, kind="stable")[: len(empty)]
+        for k, tile in zip(empty, far, strict=True):
+            hit = slice(offsets[tile], offsets[tile + 1])
             sums[k], counts[k] = 0, 1
             sums[k, pixel[hit]] = value[hit]
         centres = sums / counts[:, None]

@@ -63,7 +63,7 @@ def _squash_table() -> NDArray[np.int64]:
     return (_SQUASH_KNOTS[knot] * (128 - part) + _SQUASH_KNOTS[following] * part + 64) >> 7
 
 
-def _stretch_table(squash: NDArray[np.int64]) -> NDArray[np.int64]:
+def _stretch_table(squash: NDArray[np.uint16]) -> NDArray[np.int64]:
     """The inverse of `squash` for 4,096 probabilities."""
     middle = (np.arange(4096, dtype=np.int64) << 4) + 8
     place = np.searchsorted(squash, middle)
