@@ -33,7 +33,7 @@ NB_SHAPE = 1.0 / (-0.104 + 0.058 * np.log(14000.0))
 # Charged particles per unit of rapidity at y = 0, averaged over inelastic collisions: about 5.5
 # per unit of pseudorapidity at 13 TeV (CMS, Phys. Lett. B 751 (2015) 143), 6 at 14 TeV; the
 # value is calibrated on the digis per layer of the reference data
-DENSITY = 7.0
+DENSITY = 7.25
 # Width of the rapidity distribution: calibrated on the ratio of forward to barrel clusters;
 # ALICE (Phys. Lett. B 726 (2013) 610) finds Gaussians of this kind of width at the LHC
 SIGMA_RAPIDITY = 3.9
@@ -87,9 +87,7 @@ def particles(
             expected *= DIFFRACTIVE_SHARE
         for _ in range(rng.poisson(expected)):
             if n + 2 > len(out):
-                larger = np.empty((2 * len(out), 8))
-                larger[:n] = out[:n]
-                out = larger
+                out = np.concatenate((out, np.empty_like(out)))
             if _primary(rng, table, out[n]):
                 out[n, X], out[n, Y], out[n, Z] = x, y, z
                 n += 1
@@ -121,8 +119,9 @@ def _primary(rng: Generator, table: NDArray[np.float64], out: NDArray[np.float64
 @njit(cache=True, nogil=True)
 def _secondary(rng: Generator, primary: NDArray[np.float64], out: NDArray[np.float64]) -> None:
     """Draw an electron that starts in the material that a primary's direction points to."""
-    radius = SECONDARY_RADII[rng.integers(0, len(SECONDARY_RADII))]
-    out[:] = primary
+    radius = SECONDARY_RADII[int(len(SECONDARY_RADII) * rng.random())]
+    for i in range(len(out)):  # compiles in a tenth of the time of out[:] = primary
+        out[i] = primary[i]
     out[X] += radius * np.cos(primary[PHI])
     out[Y] += radius * np.sin(primary[PHI])
     out[Z] += radius * primary[TANL]

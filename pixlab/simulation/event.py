@@ -1,6 +1,7 @@
 """One event: the stages of the simulation in a row, compiled, without the interpreter's lock.
 
-Numba's cache goes by the date of this file alone: after a change in a stage, touch this file.
+Numba's cache of a function goes by the date of its own file: after a change in tracking or sensor,
+touch this one too.
 """
 
 from __future__ import annotations
@@ -24,7 +25,6 @@ __all__ = ["simulate_event"]
 LOSS_A_LAYER = 0.9e-3
 
 
-@njit(cache=True, nogil=True)
 def simulate_event(
     rng: Generator,
     geo: Geometry,
@@ -34,7 +34,13 @@ def simulate_event(
     fixed: bool,
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Pixels (``module << 20 | row << 10 | col``, rising) and counts of one bunch crossing."""
-    tracks = particles(rng, pileup, fixed, table)
+    pixels = transport(rng, geo, particles(rng, pileup, fixed, table))
+    return digitize(rng, readout, geo.layer, *pixels)
+
+
+@njit(cache=True, nogil=True)
+def transport(rng: Generator, geo: Geometry, tracks: NDArray[np.float64]) -> Pixels:
+    """The charge that particles leave in pixels on their way through the modules."""
     angle = np.empty(MAX_CROSSINGS)
     module = np.empty(MAX_CROSSINGS, np.int64)
     local = np.empty((MAX_CROSSINGS, 5))
@@ -56,4 +62,4 @@ def simulate_event(
                     np.concatenate((pixels.charge, np.empty_like(pixels.charge))),
                 )
             n = deposit(rng, geo, module[j], local[j], beta_gamma, pixels, n)
-    return digitize(rng, readout, geo.layer, pixels.key[:n], pixels.charge[:n])
+    return Pixels(pixels.key[:n], pixels.charge[:n])

@@ -81,7 +81,8 @@ def simulate(
         raise PixlabError(f"pileup must be a number, not {pileup!r}") from error
     if not 0 <= pileup <= _MAX_PILEUP:
         raise PixlabError(f"pileup {pileup:g} is outside 0 to {_MAX_PILEUP}")
-    if threads is not None and _whole("threads", threads) < 1:
+    workers = _processors() if threads is None else _whole("threads", threads)
+    if workers < 1:
         raise PixlabError("threads must be at least 1")
     detector = get_detector(detector)
     event = _event_function(detector, pileup, bool(fixed_pileup))
@@ -89,9 +90,9 @@ def simulate(
         np.random.Generator(np.random.PCG64(np.random.SeedSequence(seed, spawn_key=(i,))))
         for i in range(n_events)
     )
-    parts: list[tuple[NDArray[np.int64], NDArray[np.int64]]] = []
-    for part in _in_order(event, streams, threads or _processors()):
-        parts.append(part)
+    parts: list[tuple[NDArray[np.uint32], NDArray[np.uint16]]] = []
+    for pixel, counts in _in_order(event, streams, workers):
+        parts.append((pixel.astype(np.uint32), counts.astype(np.uint16)))
         if progress is not None:
             progress(len(parts) / n_events, f"event {len(parts)} of {n_events}")
     return _digis(detector, parts)
@@ -141,10 +142,9 @@ def _in_order(event: Any, streams: Iterator[Generator], threads: int) -> Iterato
             yield done
 
 
-def _digis(detector: Detector, parts: list[tuple[NDArray[np.int64], NDArray[np.int64]]]) -> Digis:
-    none = np.zeros(0, np.int64)
-    pixel = np.concatenate([none, *(p for p, _ in parts)])
-    counts = np.concatenate([none, *(c for _, c in parts)])
+def _digis(detector: Detector, parts: list[tuple[NDArray[np.uint32], NDArray[np.uint16]]]) -> Digis:
+    pixel = np.concatenate([np.zeros(0, np.uint32), *(p for p, _ in parts)])
+    counts = np.concatenate([np.zeros(0, np.uint16), *(c for _, c in parts)])
     event = np.repeat(np.arange(len(parts)), [len(p) for p, _ in parts])
     return Digis.from_arrays(
         event,

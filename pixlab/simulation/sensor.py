@@ -213,17 +213,16 @@ def _share(
     c = geo.col_at[int((col + geo.half_col) / geo.grid)]
     to_row, row_part = _beyond(row, sigma, geo.row_edge[r], geo.row_edge[r + 1])
     to_col, col_part = _beyond(col, sigma, geo.col_edge[c], geo.col_edge[c + 1])
-    row_there = row_part > 0 and 0 <= r + to_row < len(geo.row_edge) - 1
-    col_there = col_part > 0 and 0 <= c + to_col < len(geo.col_edge) - 1
-    here = module << 20 | r << 10 | c
-    n = _add(here, electrons * (1 - row_part) * (1 - col_part), pixels, n, first)
-    if row_there:
-        n = _add(here + (to_row << 10), electrons * row_part * (1 - col_part), pixels, n, first)
-    if col_there:
-        n = _add(here + to_col, electrons * (1 - row_part) * col_part, pixels, n, first)
-    if row_there and col_there:
-        corner = here + (to_row << 10) + to_col
-        n = _add(corner, electrons * row_part * col_part, pixels, n, first)
+    rows, cols = len(geo.row_edge) - 1, len(geo.col_edge) - 1
+    for i in range(2):
+        there, part = (r + to_row, row_part) if i else (r, 1 - row_part)
+        if part == 0.0 or there < 0 or there >= rows:
+            continue
+        for j in range(2):
+            across, share = (c + to_col, part * col_part) if j else (c, part * (1 - col_part))
+            if share > 0.0 and 0 <= across < cols:
+                key = module << 20 | there << 10 | across
+                n = _add(key, electrons * share, pixels, n, first)
     return n
 
 

@@ -163,12 +163,10 @@ def _sort(
 ) -> None:
     """Order the first n crossings by turning angle (insertion sort: n is small)."""
     for i in range(1, n):
-        a, m = angle[i], module[i]
-        kept = local[i].copy()
-        j = i
-        while j > 0 and angle[j - 1] > a:
-            angle[j], module[j] = angle[j - 1], module[j - 1]
-            local[j] = local[j - 1]
-            j -= 1
-        angle[j], module[j] = a, m
-        local[j] = kept
+        for j in range(i, 0, -1):
+            if angle[j - 1] <= angle[j]:
+                break
+            angle[j - 1], angle[j] = angle[j], angle[j - 1]
+            module[j - 1], module[j] = module[j], module[j - 1]
+            for k in range(local.shape[1]):
+                local[j - 1, k], local[j, k] = local[j, k], local[j - 1, k]
