@@ -168,6 +168,21 @@ def test_shift_by_whole_pixels(rows, cols):
     )
 
 
+@pytest.mark.parametrize("axis", ["row", "col"])
+def test_clusters_that_lose_an_edge_have_another_size(axis):
+    digis = tracks()
+    last = getattr(digis, axis) % 10 == {"row": 1, "col": 2}[axis]
+    in_first_module = digis.detid == 1
+    found = compare(digis, digis.select(mask=~(last & in_first_module)))
+    for layer, own in (("inner", digis.detid <= 3), ("all", digis.detid > 0)):
+        share = in_first_module.sum() / own.sum()
+        assert found.table.loc["size_unchanged", layer] == pytest.approx(1 - share, rel=1e-12)
+        # one spectrum has that share of its clusters one bin lower, the other is as before
+        assert found.table.loc[f"size_{axis}_ks", layer] == pytest.approx(share, rel=1e-12)
+        other = {"row": "col", "col": "row"}[axis]
+        assert found.table.loc[f"size_{other}_ks", layer] == 0
+
+
 def test_shift_beyond_the_matching_distance_loses_everything():
     digis = tracks()
     found = compare(digis, shifted(digis, 3, 0))
@@ -274,6 +289,8 @@ def test_the_chunk_size_does_not_matter(monkeypatch, digis, frames):
     sizes = [c.stop - c.start for c in comparison._chunks(original, decoded)]
     assert len(sizes) > 1
     assert sum(sizes) == 9
+    if min(digis, frames) == 1:
+        assert sizes == [1] * 9  # an event too large is still taken whole
     assert compare(original, decoded) == whole
 
 
