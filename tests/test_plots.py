@@ -261,8 +261,7 @@ def sweep():
             "codec": ["patch-vq", "lossless", "patch-vq", "patch-vq"],
             "label": ["64 codes", "exact", "16 codes", "256 codes"],
             "bits_per_digi": [6.0, 12.0, 5.0, 7.0],
-            "bits_per_digi_file": [6.5, 12.5, 5.5, 7.5],
-            "ratio_root_zstd4": [30 / 6.5, 30 / 12.5, 30 / 5.5, 30 / 7.5],
+            "ratio_root_zstd4": [30 / 6, 30 / 12, 30 / 5, 30 / 7],
             "charge_rms": [0.12, 0.0, 0.2, np.nan],
             "efficiency": [0.99, 1.0, 0.97, 0.995],
         }

@@ -144,8 +144,9 @@ def _root_rates(table: pandas.DataFrame) -> dict[str, float]:
     """What ROOT's own compression costs, bits/digi, if the sweep measured it."""
     rates = {}
     for column, name in (("ratio_root_zstd4", "ROOT ZSTD-4"), ("ratio_root_lzma4", "ROOT LZMA-4")):
-        if column in table.columns and "bits_per_digi_file" in table.columns:
-            bits = (table[column] * table["bits_per_digi_file"]).to_numpy(float)
+        if column in table.columns:
+            # the same for every row: the ratio is to the rate that the point stands at
+            bits = (table[column] * table["bits_per_digi"]).to_numpy(float)
             if np.isfinite(bits).any():
                 rates[name] = float(np.nanmedian(bits))
     return rates
