@@ -148,13 +148,13 @@ def _pixels(
     title: str,
     tips: list[tuple[str, str]],
 ) -> holoviews.Rectangles:
-    """One rectangle a pixel; pixel ``i`` covers ``[i, i + 1)``."""
+    """One rectangle a pixel, centred on its row and column number, where the ticks are."""
     hv = load_holoviews()
     corners = {
-        "col from": table["col"],
-        "row from": table["row"],
-        "col to": table["col"] + 1,
-        "row to": table["row"] + 1,
+        "col from": table["col"] - 0.5,
+        "row from": table["row"] - 0.5,
+        "col to": table["col"] + 0.5,
+        "row to": table["row"] + 0.5,
     }
     rows, cols = shape
     unit = "difference [adc counts]" if quantity == "delta" else "charge [adc counts]"
@@ -170,8 +170,8 @@ def _pixels(
             colorbar_opts={"width": 10, "padding": 2, "title_standoff": 6},
             xlabel="column",
             ylabel="row",
-            xlim=(0, cols),
-            ylim=(0, rows),
+            xlim=(-0.5, cols - 0.5),
+            ylim=(-0.5, rows - 0.5),
             title=title,
             tools=["hover"],
             hover_tooltips=tips,
