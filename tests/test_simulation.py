@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import erfc, sqrt
+
 import numpy as np
 import pytest
 
@@ -251,6 +253,16 @@ def test_lorentz_drift_spreads_rows_in_the_barrel():
     assert abs(forward[0]) < 0.5 * abs(barrel[0])
 
 
+def test_diffusion_shares_charge_across_an_edge():
+    # 4 um beside the edge between two columns, where nothing drifts along columns
+    edge = GEOMETRY.col_edge[260]
+    _, key, charge = charges(500, (0, 0, 1), n=1, at=(0.0, edge + 4.0))
+    beyond = charge[(key & 0x3FF) == 259].sum() / charge.sum()
+    depth = np.linspace(1, THICKNESS, 1000)
+    expected = np.mean([0.5 * erfc(4.0 / (6.0 * sqrt(d / 300) * sqrt(2))) for d in depth])
+    assert beyond == pytest.approx(expected, abs=0.03)
+
+
 def test_no_charge_is_lost_between_pixels():
     # the same random numbers in the middle of a pixel and across a corner
     middle, *_ = charges(500, (0, 0, 1), n=300, at=(55.0, 40.0))
@@ -278,6 +290,9 @@ def test_threshold_and_response(detector):
     assert np.mean(np.equal(level[60_000.0], 255)) > 0.99
     electrons = get_detector(detector).electrons(level[10_000.0], module[0])
     assert np.mean(electrons) == pytest.approx(10_000, rel=0.03)
+    # 350 e of noise; the Run-3 response adds -432 + 0.123 x 10,000 e
+    noise = 350 if detector == "phase1" else np.hypot(350, 798)
+    assert np.std(electrons) == pytest.approx(noise, rel=0.1)
 
 
 def test_charge_in_one_pixel_is_summed_before_the_threshold():

@@ -1,7 +1,7 @@
 """Small embedded samples, so that nobody needs an account or a download to begin.
 
 >>> import pixlab
->>> list(pixlab.samples.list())
+>>> [*pixlab.samples.list()]
 ['phase1-pu60']
 """
 
