@@ -122,7 +122,7 @@ def html(comparison: Comparison) -> str:
     )
     return (
         f"<div style='font-size:12px;line-height:1.35'><b>Comparison</b>, "
-        f"{escape(_title(comparison))}<table style='border-collapse:collapse;margin:4px 0'>"
+        f"{escape(_title(comparison))}<table style='border-collapse:collapse;margin:4px 0;font-size:inherit'>"
         f"<thead><tr><th></th>{head}</tr></thead><tbody>{body}</tbody></table>"
         f"<div>{legend}</div>{lines}</div>"
     )
