@@ -99,10 +99,10 @@ def learn_centres(
         sums, counts, worst = _means(offsets, pixel, value, rounded, nearest)
         empty = np.flatnonzero(counts == 0)
         far = np.argsort(-worst, kind="stable")[: len(empty)]
-        for k, tile in zip(empty, far, strict=True):
+        for code, tile in zip(empty, far, strict=True):
             hit = slice(offsets[tile], offsets[tile + 1])
-            sums[k], counts[k] = 0, 1
-            sums[k, pixel[hit]] = value[hit]
+            sums[code], counts[code] = 0, 1
+            sums[code, pixel[hit]] = value[hit]
         centres = sums / counts[:, None]
         if progress:
             progress((i + 1) / rounds, f"{len(centres)} codes")

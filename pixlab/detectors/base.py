@@ -19,6 +19,7 @@ __all__ = ["Detector", "Sensor"]
 _TABLE_COLUMNS = ("layer", "ladder", "module", "side", "x", "y", "z", "pitch_row", "pitch_col")
 _MAX_MODULES = 1 << 20  # a table from a file may not ask for more
 _MAX_SIDE = 1 << 14  # rows or columns of one sensor
+_MAX_PIXELS = 1 << 24  # of one sensor
 
 
 @dataclass(frozen=True)
@@ -307,6 +308,8 @@ class Detector:
             raise PixlabError(f"a detid of detector '{name}' does not fit 32 bits")
         if m and (shape.min() < 1 or shape.max() > _MAX_SIDE):
             raise PixlabError(f"rows and cols of detector '{name}' must be 1 to {_MAX_SIDE}")
+        if m and int((shape[0] * shape[1]).max()) > _MAX_PIXELS:
+            raise PixlabError(f"a module of detector '{name}' has more than {_MAX_PIXELS} pixels")
         order = np.argsort(wide, kind="stable")
         detid = wide[order].astype(np.uint32)
         if (np.diff(wide[order]) == 0).any():
