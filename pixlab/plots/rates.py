@@ -136,8 +136,9 @@ def _view(
         if 0 < low < 0.5 * high:
             low = 0.0
         pad = 0.1 * (high - low) or 0.1 * abs(high) or 0.1
-        y_view = low - (pad if low else 0.02 * pad), high + pad
-    return (min(rates) - x_pad, max(rates) + x_pad), y_view
+        y_view = low - (pad if low else 0.4 * pad), high + pad
+    # the names of the tolerances stand on the right, beyond ROOT's lines
+    return (min(rates) - x_pad, max(rates) + (2.2 if extra else 1) * x_pad), y_view
 
 
 def _root_rates(table: pandas.DataFrame) -> dict[str, float]:
