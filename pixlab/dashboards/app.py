@@ -1,0 +1,141 @@
+"""`serve`: the dashboard as a page on this machine; `dashboard`: the same in a notebook cell."""
+
+from __future__ import annotations
+
+import sys
+import warnings
+import webbrowser
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pixlab.errors import PixlabError
+
+if TYPE_CHECKING:
+    import panel
+    from bokeh.server.server import Server
+
+    from pixlab.dashboards.sources import Source
+    from pixlab.digis import Digis
+    from pixlab.study import Sweep
+
+__all__ = ["dashboard", "serve", "start"]
+
+ADDRESS = "127.0.0.1"  # nobody but this machine may connect
+
+
+def serve(
+    sources: Sequence[str | Path | Digis | Sweep] = (), *, port: int = 5006, show: bool = True
+) -> None:
+    """Serve the dashboard on this machine until it is interrupted.
+
+    Parameters
+    ----------
+    sources : sequence of path, Digis or Sweep
+        Tables made by `pixlab.sweep`, and event files; events without a table are swept first,
+        with a progress bar. Default: the embedded sample and its sweep.
+    port : int
+        Where to listen on 127.0.0.1; 0 takes any free port.
+    show : bool
+        Open a browser.
+
+    Raises
+    ------
+    PixlabError
+        If no source can be read, or the port is taken. One of several that cannot be read is
+        named in the terminal and on the page.
+    """
+    from pixlab.dashboards.opening import open_sources
+    from pixlab.progress import progress_bar
+
+    with progress_bar("pixlab serve", show=sys.stderr.isatty()) as progress:
+        opened, problems = open_sources(sources, progress=progress)
+    for problem in problems:
+        print(f"pixlab: {problem}", file=sys.stderr)
+    server = start(opened, port=port, problems=problems)
+    url = f"http://{ADDRESS}:{server.port}"
+    print(f"pixlab dashboard on {url} (Ctrl-C ends it)", flush=True)
+    if show:
+        server.io_loop.add_callback(webbrowser.open, url)
+    try:
+        server.io_loop.start()
+    except KeyboardInterrupt:
+        pass
+    finally:
+        server.stop()
+
+
+def dashboard(source: str | Path | Digis | Sweep | None = None) -> panel.viewable.Viewable:
+    """The dashboard as a Panel object, for a notebook cell or ``.servable()``.
+
+    Parameters
+    ----------
+    source : path, str, Digis or Sweep, optional
+        A table made by `pixlab.sweep`, an event file, the name of a sample, or such objects;
+        events without a table are swept first. Default: the embedded sample and its sweep.
+
+    Raises
+    ------
+    PixlabError
+        If the source cannot be read.
+    """
+    from pixlab.dashboards.opening import open_sources
+    from pixlab.dashboards.page import cell, prepare
+    from pixlab.progress import progress_bar
+
+    prepare()
+    with progress_bar("pixlab dashboard") as progress:
+        opened, _ = open_sources([] if source is None else [source], progress=progress)
+    return cell(opened)
+
+
+def start(
+    sources: Sequence[Source], *, port: int = 0, problems: Sequence[PixlabError] = ()
+) -> Server:
+    """A server of these sources, already listening; its ``io_loop`` is for the caller to start.
+
+    Parameters
+    ----------
+    sources : sequence of Source
+        What can be looked at.
+    port : int
+        Where to listen on 127.0.0.1; 0 takes any free port.
+    problems : sequence of PixlabError
+        What every page says first.
+
+    Raises
+    ------
+    PixlabError
+        If the port is taken.
+    """
+    import panel as pn
+    from bokeh.util.warnings import BokehUserWarning
+
+    from pixlab.dashboards.page import error_page, page, prepare
+
+    prepare()
+    # Material widgets repeat style sheets that the server knows already: harmless, but a warning
+    # in the terminal at every visit
+    warnings.filterwarnings("ignore", "reference already known", BokehUserWarning)
+
+    def visit() -> Any:
+        try:
+            return page(sources, problems)
+        except Exception as error:
+            return error_page(error)
+
+    try:
+        return pn.io.server.get_server(
+            {"/": visit},
+            port=port,
+            address=ADDRESS,
+            title="pixlab",
+            warm=True,
+            start=True,
+            show=False,
+        )
+    except OSError as error:
+        raise PixlabError(
+            f"port {port} of {ADDRESS} cannot be used: {error.strerror or error}",
+            "choose another with --port, or 0 for any that is free",
+        ) from error

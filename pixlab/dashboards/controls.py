@@ -1,0 +1,167 @@
+"""The controls of a page, and its headline: what is shown, at what rate, how well."""
+
+from __future__ import annotations
+
+from html import escape
+from typing import Any
+
+import panel as pn
+import panel_material_ui as pmui
+
+from pixlab.dashboards.session import Session
+
+__all__ = ["Controls", "Headline"]
+
+_KNOB_NAMES = {"codebook_size": "Codebook size (number of codes)"}
+
+
+class Controls(pn.viewable.Viewer):
+    """Widgets of everything that can be chosen, in the order in which one chooses.
+
+    Parameters
+    ----------
+    session : Session
+        What they change.
+    """
+
+    def __init__(self, session: Session) -> None:
+        super().__init__()
+        self.session = session
+        p = session.param
+        wide: dict[str, Any] = {"sizing_mode": "stretch_width", "margin": (4, 12)}
+        several = len(p.source.objects) > 1
+        self.source = pmui.Select.from_param(p.source, label="Sample", visible=several, **wide)
+        self.event = pmui.IntSlider.from_param(p.event, label="Event", throttled=True, **wide)
+        self.used = pn.pane.HTML(
+            pn.bind(self._used, p.source, p.event),
+            sizing_mode="stretch_width",
+            margin=(0, 12, 4, 12),
+        )
+        self.layer = pmui.Select.from_param(p.layer, label="Layer", **wide)
+        self.module = pmui.Select(label="Module", searchable=True, **wide)
+        self.codec = pmui.Select.from_param(p.codec, label="Codec", **wide)
+        self.point = pmui.DiscreteSlider(label="", options={"": None}, **wide)
+        self.tolerance = pmui.Select.from_param(
+            p.tolerance, label="Tolerance of the verdict", **wide
+        )
+        self.log = pmui.Switch.from_param(p.log_scale, label="Logarithmic scale", **wide)
+        self._follow()
+        session.param.watch(self._follow, ["source", "layer", "module", "codec", "point"])
+        self.module.param.watch(self._choose_module, "value")
+        self.point.param.watch(self._choose_point, "value_throttled")
+
+    def _follow(self, *events: Any) -> None:
+        s = self.session
+        name = s.data.module_name
+        modules = {name(d).split(" · ", 1)[-1]: d for d in s.param.module.objects}
+        self.module.param.update(options=modules, value=s.module)
+        points = s.data.points(s.codec)
+        knob = s.data.knob(s.codec) or ""
+        self.point.param.update(
+            options=points,
+            value=s.point,
+            label=_KNOB_NAMES.get(knob, knob.replace("_", " ") or "Setting"),
+            visible=len(points) > 1,
+        )
+
+    def _choose_module(self, event: Any) -> None:
+        if event.new is not None and event.new != self.session.module:
+            self.session.show_module(event.new)
+
+    def _choose_point(self, event: Any) -> None:
+        if event.new is not None and event.new != self.session.point:
+            self.session.show_point(event.new)
+
+    def _used(self, source: str, event: int) -> str:
+        data = self.session.data
+        fitted = event < data.first_measured
+        words = "models were fitted on it" if fitted else "no model has seen it"
+        return f'<div style="font-size:12px;opacity:.7">of {len(data.digis)} (counted from 0); {words}</div>'
+
+    def __panel__(self) -> Any:
+        return pmui.Column(
+            _section("Data"), self.source, self.event, self.used, self.layer, self.module,
+            _section("Compression"), self.codec, self.point,
+            _section("Display"), self.tolerance, self.log,
+            sizing_mode="stretch_width",
+        )  # fmt: skip
+
+
+def _section(title: str) -> pn.pane.HTML:
+    return pn.pane.HTML(
+        f'<div style="font-size:12px;letter-spacing:.06em;text-transform:uppercase;opacity:.65">'
+        f"{title}</div>",
+        margin=(12, 12, 2, 12),
+        sizing_mode="stretch_width",
+    )
+
+
+class Headline(pn.viewable.Viewer):
+    """The result in five numbers: rate, two ratios, the model's size, the verdict.
+
+    Parameters
+    ----------
+    session : Session
+        Whose chosen point it shows.
+    """
+
+    def __init__(self, session: Session) -> None:
+        super().__init__()
+        self.session = session
+        p = session.param
+        self._pane = pn.pane.HTML(
+            pn.bind(self._html, p.source, p.point, p.tolerance),
+            sizing_mode="stretch_width",
+            margin=(6, 8, 2, 8),
+            css_classes=["pixlab-headline"],
+        )
+
+    def _html(self, source: str, row: int, tolerance: str) -> str:
+        data = self.session.data
+        rate = data.value(row, "bits_per_digi")
+        numbers = [(f"{rate:.2f}", "bits / digi", "rate of", data.label(row))]
+        for column, name in (
+            ("ratio_root_zstd4", "ROOT ZSTD-4"),
+            ("ratio_root_lzma4", "ROOT LZMA-4"),
+        ):
+            ratio = data.value(row, column)
+            numbers.append((f"{ratio:.2f}×", "smaller", "than", name))
+        model = data.value(row, "model_bytes")
+        numbers.append((f"{model / 1000:,.1f}", "kB", "model", "once a file"))
+        cells = "".join(
+            f'<div class="cell"><div class="big">{escape(big)}<span>{escape(unit)}</span></div>'
+            f'<div class="small">{escape(before)} <b>{escape(after)}</b></div></div>'
+            for big, unit, before, after in numbers
+        )
+        return f"<style>{_STYLE}</style><div class='line'>{cells}{self._verdict(tolerance)}</div>"
+
+    def _verdict(self, tolerance: str) -> str:
+        comparison = self.session.comparison()
+        if comparison is None:
+            return ""
+        verdict = comparison.passed(tolerance)
+        colour, word = ("#2b8a3e", "inside") if verdict else ("#d9480f", "outside")
+        n = len(verdict.checks)
+        done = f"all {n} checks pass" if verdict else f"{len(verdict.failed)} of {n} checks fail"
+        return (
+            f'<div class="cell verdict" title="{escape(str(verdict), quote=True)}">'
+            f'<div class="big"><i style="background:{colour}"></i>{word}</div>'
+            f'<div class="small">tolerance <b>{escape(tolerance)}</b>: {done}</div></div>'
+        )
+
+    def __panel__(self) -> Any:
+        return self._pane
+
+
+_STYLE = """
+.line { display: flex; flex-wrap: wrap; gap: 8px; }
+.cell { flex: 1 1 150px; padding: 6px 12px; border: 1px solid rgba(128,128,128,.3);
+        border-radius: 6px; }
+.big { font-size: 24px; font-weight: 600; line-height: 1.2; white-space: nowrap;
+       font-variant-numeric: tabular-nums; }
+.big span { font-size: 13px; font-weight: 400; opacity: .75; margin-left: 5px; }
+.big i { display: inline-block; width: 14px; height: 14px; border-radius: 7px;
+         margin-right: 8px; }
+.small { font-size: 12px; opacity: .75; white-space: nowrap; overflow: hidden;
+         text-overflow: ellipsis; }
+"""

@@ -1,0 +1,193 @@
+"""Session, controls and views put together as a page or a cell, the URL kept in step."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from html import escape
+from typing import Any
+from urllib.parse import urlencode
+
+import holoviews as hv
+import panel as pn
+import panel_material_ui as pmui
+import param
+
+from pixlab import __version__
+from pixlab.dashboards.controls import Controls, Headline
+from pixlab.dashboards.session import Session
+from pixlab.dashboards.sources import Source
+from pixlab.dashboards.views import VIEWS
+from pixlab.errors import PixlabError
+
+__all__ = ["Board", "cell", "error_page", "page", "prepare"]
+
+_QUESTION = "How small can simulated pixel digis become before the physics notices?"
+
+
+def prepare() -> None:
+    """Load what pages are drawn with; repeated calls do nothing."""
+    pn.extension("tabulator")
+    hv.extension("bokeh", logo=False)
+
+
+class Board(pn.viewable.Viewer):
+    """Headline and views over one session, with what went wrong above and the origin below.
+
+    Parameters
+    ----------
+    session : Session
+        What is looked at.
+    """
+
+    def __init__(self, session: Session) -> None:
+        super().__init__()
+        self.session = session
+        self.notices = pmui.Column(sizing_mode="stretch_width")
+        self._made: dict[str, pn.viewable.Viewer] = {}
+        # a view is drawn when it is first looked at and then only hidden: coming back is instant,
+        # and nothing is taken apart while it is still being laid out
+        self._places = {title: pmui.Column(sizing_mode="stretch_width") for title in VIEWS}
+        self.tabs = pmui.Tabs(
+            *((title, pn.Spacer(height=0)) for title in VIEWS),
+            sizing_mode="stretch_width",
+            margin=0,
+        )
+        self.tabs.param.watch(self._turned, "active")
+        session.param.watch(self._turn, "view")
+        session.param.watch(self._show_problem, "problem")
+        self._turn()
+
+    def notice(self, text: str, severity: str = "error") -> None:
+        """Show a sentence above the views, until it is closed."""
+        self.notices.append(
+            pmui.Alert(
+                title=text,
+                severity=severity,
+                closeable=True,
+                sizing_mode="stretch_width",
+                css_classes=["pixlab-notice"],
+            )
+        )
+
+    def _show_problem(self, event: param.parameterized.Event) -> None:
+        if event.new:
+            self.notice(event.new)
+            self.session.problem = ""  # so that the same one shows again when it happens again
+
+    def _turned(self, event: param.parameterized.Event) -> None:
+        self.session.view = list(VIEWS)[event.new]
+
+    def _turn(self, *events: Any) -> None:
+        front = self.session.view
+        self.tabs.active = list(VIEWS).index(front)
+        if front not in self._made:
+            self._made[front] = VIEWS[front](self.session)
+            self._places[front].append(self._made[front])
+        for title, place in self._places.items():
+            place.visible = title == front
+
+    def _origin(self, source: str, point: int) -> str:
+        data = self.session.data
+        return (
+            '<div style="font-size:12px;opacity:.7">'
+            + escape(f"pixlab {__version__} · {data.describe()} · {data.label(point)}")
+            + "</div>"
+        )
+
+    def __panel__(self) -> Any:
+        p = self.session.param
+        return pmui.Column(
+            self.notices,
+            Headline(self.session),
+            self.tabs,
+            *self._places.values(),
+            pn.pane.HTML(
+                pn.bind(self._origin, p.source, p.point),
+                sizing_mode="stretch_width",
+                margin=(4, 10, 8, 10),
+                css_classes=["pixlab-origin"],
+            ),
+            sizing_mode="stretch_width",
+        )
+
+
+def page(sources: Sequence[Source], problems: Sequence[PixlabError] = ()) -> pmui.Page:
+    """A page of its own for each visitor, over data that all share."""
+    session, board = _made(sources)
+    for problem in problems:
+        board.notice(str(problem))
+    whole = pmui.Page(
+        title="pixlab",
+        header=[_subtitle()],
+        sidebar=[Controls(session)],
+        sidebar_width=300,
+        # where it would cover the page, it opens when asked
+        sidebar_open="Mobi" not in pn.state.headers.get("User-Agent", ""),
+        main=[board],
+        dark_theme=session.theme == "dark",
+        busy_indicator="linear",
+    )
+    whole.param.watch(
+        lambda event: session.param.update(theme="dark" if event.new else "light"), "dark_theme"
+    )
+    return whole
+
+
+def cell(sources: Sequence[Source]) -> pmui.Grid:
+    """Controls beside the views, without a page around them: for a notebook cell."""
+    session, board = _made(sources)
+    return pmui.Grid(
+        pmui.Grid(Controls(session), size={"xs": 12, "md": 3}),
+        pmui.Grid(board, size={"xs": 12, "md": 9}),
+        container=True,
+        spacing=1,
+        sizing_mode="stretch_width",
+    )
+
+
+def _made(sources: Sequence[Source]) -> tuple[Session, Board]:
+    """A session in the state that the address asks for, and its board."""
+    session = Session(sources, views=list(VIEWS))
+    location = pn.state.location
+    complaints = [] if location is None else session.from_query(location.query_params)
+    board = Board(session)
+    for complaint in complaints:
+        board.notice(f"The address has a value that is left out: {complaint}", "warning")
+    if location is not None:
+
+        def write(*events: Any) -> None:
+            location.search = "?" + urlencode(session.to_query())
+
+        session.param.watch(write, list(Session.IN_URL))
+        pn.state.onload(write)
+    return session, board
+
+
+def error_page(error: BaseException) -> pmui.Page:
+    """What a visitor sees when a page cannot be made: the cause and the next step."""
+    known = isinstance(error, PixlabError)
+    cause = error.cause if isinstance(error, PixlabError) else f"{type(error).__name__}: {error}"
+    hint = error.hint if isinstance(error, PixlabError) else "the terminal shows where it happened"
+    return pmui.Page(
+        title="pixlab",
+        header=[_subtitle()],
+        main=[
+            pmui.Alert(
+                title="This data cannot be shown" if known else "pixlab met an unexpected error",
+                object=f"{cause}\n\n{hint[:1].upper()}{hint[1:]}" if hint else cause,
+                severity="error",
+                sizing_mode="stretch_width",
+                css_classes=["pixlab-error"],
+            )
+        ],
+    )
+
+
+def _subtitle() -> pn.pane.HTML:
+    return pn.pane.HTML(
+        f'<div style="font-size:14px;color:white;opacity:.9;white-space:nowrap;overflow:hidden;'
+        f'text-overflow:ellipsis">{_QUESTION}</div>',
+        sizing_mode="stretch_width",
+        styles={"min-width": "0"},
+        stylesheets=["@media (max-width: 900px) { :host { display: none } }"],
+    )

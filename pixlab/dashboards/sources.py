@@ -1,0 +1,222 @@
+"""`Source`: digis and the sweep made on them, opened once and shared by all sessions."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from pixlab.dashboards.shared import SHELF
+from pixlab.digis import Digis
+from pixlab.physics import METRICS
+from pixlab.study.sweep import MODEL_EVENTS
+
+if TYPE_CHECKING:
+    import pandas
+
+    from pixlab.codecs import Model
+    from pixlab.physics import Comparison
+    from pixlab.study import Sweep
+
+__all__ = ["Source"]
+
+_FIRST_METRIC = "charge_rms"
+_SHOWN = (  # column of the sweep, heading, scale, digits
+    ("bits_per_digi", "rate [bits/digi]", 1, 2),
+    ("ratio_root_zstd4", "ROOT ZSTD-4 / this", 1, 2),
+    ("ratio_root_lzma4", "ROOT LZMA-4 / this", 1, 2),
+    ("model_bytes", "model [kB]", 1e-3, 1),
+    ("bits_per_digi_file", "whole file [bits/digi]", 1, 2),
+    ("encode_s", "encode [s]", 1, 2),
+    ("decode_s", "decode [s]", 1, 2),
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Source:
+    """What a page looks at.
+
+    Parameters
+    ----------
+    name : str
+        How the page calls it: a sample's or a file's name.
+    digis : Digis
+        The original events.
+    sweep : Sweep
+        Models fitted for this detector, with what they cost and what they do to the physics.
+    """
+
+    name: str
+    digis: Digis
+    sweep: Sweep
+
+    @cached_property
+    def key(self) -> str:
+        """A hash of the digis: equal for equal content, wherever it came from."""
+        digest = hashlib.blake2b(self.digis.detector.fingerprint.encode(), digest_size=16)
+        for column in ("offsets", "detid", "row", "col", "adc"):
+            digest.update(getattr(self.digis, column).tobytes())
+        return digest.hexdigest()
+
+    # -- the points of the sweep ------------------------------------------------------------
+    @cached_property
+    def codecs(self) -> tuple[str, ...]:
+        """Names of the codecs of the sweep, in its order."""
+        return tuple(dict.fromkeys(self.sweep.table["codec"]))
+
+    def codec_of(self, row: int) -> str:
+        """Name of the codec of a row."""
+        return str(self.sweep.table["codec"].iloc[row])
+
+    def knob(self, codec: str) -> str | None:
+        """The one knob that the points of a codec differ in, or None."""
+        rows = self.sweep.table[self.sweep.table["codec"] == codec]
+        varied = [k for k in self.sweep.knobs if rows[k].nunique() > 1]
+        return varied[0] if len(varied) == 1 else None
+
+    def points(self, codec: str) -> dict[str, int]:
+        """Rows of a codec by the text that a control shows, by growing knob or rate."""
+        table = self.sweep.table
+        knob = self.knob(codec)
+        rows = np.flatnonzero(table["codec"] == codec)
+        if knob is None:
+            rates = table["bits_per_digi"].to_numpy()[rows]
+            rows = rows[np.argsort(rates, kind="stable")]
+            return {str(table["label"].iloc[r]): int(r) for r in rows}
+        values = table[knob].to_numpy()[rows]
+        order = np.argsort(values, kind="stable")
+        return {f"{values[i]:g}": int(rows[i]) for i in order}
+
+    def middle(self, codec: str) -> int:
+        """The row in the middle of a codec's points."""
+        rows = list(self.points(codec).values())
+        return rows[len(rows) // 2]
+
+    @property
+    def default_point(self) -> int:
+        """What a page shows first: the middle of the codec with most points."""
+        return self.middle(max(self.codecs, key=lambda codec: len(self.points(codec))))
+
+    def label(self, row: int) -> str:
+        """A row in words."""
+        return str(self.sweep.table["label"].iloc[row])
+
+    def value(self, row: int, column: str) -> float:
+        """A number of a row; NaN where the sweep has not measured it."""
+        if column not in self.sweep.table:
+            return float("nan")
+        return float(self.sweep.table[column].iloc[row])
+
+    def module_name(self, detid: int) -> str:
+        """A module in words: layer, ladder or blade, place on it, raw id."""
+        detector = self.digis.detector
+        i = int(detector.index(detid))
+        layer = detector.layers[int(detector.layer[i])]
+        if not detector.ladder.any():
+            return f"{layer} · {detid}"
+        if detector.side[i]:
+            end = "+z" if detector.side[i] > 0 else "−z"
+            return (
+                f"{layer} {end} · blade {detector.ladder[i]}, panel {detector.module[i]} · {detid}"
+            )
+        return f"{layer} · ladder {detector.ladder[i]}, module {detector.module[i]} · {detid}"
+
+    def describe(self) -> str:
+        """The sample in words."""
+        digis = self.digis
+        text = (
+            f"{self.name}: {len(digis):,} events, {digis.n_digis:,} digis, "
+            f"detector {digis.detector.name}"
+        )
+        fitted, measured = (self.sweep.provenance.get(k) for k in ("fitted_on", "measured_on"))
+        return f"{text} · fitted on {fitted}, measured on {measured}" if fitted else text
+
+    @property
+    def first_measured(self) -> int:
+        """The first event that no model was fitted on."""
+        return min(
+            max(len(self.digis) - int(self.sweep.table["events"].iloc[0]), 0), len(self.digis) - 1
+        )
+
+    # -- the table --------------------------------------------------------------------------
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        """Metrics that the sweep has measured."""
+        return tuple(m for m in METRICS if m in self.sweep.table)
+
+    @property
+    def default_metric(self) -> str:
+        """What the rate-distortion curve shows first."""
+        return _FIRST_METRIC if _FIRST_METRIC in self.metrics else self.metrics[0]
+
+    @cached_property
+    def plain_table(self) -> pandas.DataFrame:
+        """The sweep without its models: numbers and texts alone."""
+        table = self.sweep.table
+        return table.drop(columns=[c for c in ("model", "comparison") if c in table])
+
+    @cached_property
+    def shown_table(self) -> tuple[pandas.DataFrame, dict[str, int]]:
+        """The columns that a reader compares, with units in their headings, and their digits."""
+        import pandas as pd
+
+        table = self.sweep.table
+        shown: dict[str, Any] = {"setting": table["label"].astype(str)}
+        digits: dict[str, int] = {}
+        for column, heading, scale, places in _SHOWN:
+            if column in table:
+                shown[heading] = table[column].astype(float) * scale
+                digits[heading] = places
+        for name in self.metrics:
+            metric = METRICS[name]
+            percent = metric.unit == "%"
+            heading = f"{metric.label} [{metric.unit}]" if metric.unit else metric.label
+            shown[heading] = table[name].astype(float) * (100 if percent else 1)
+            digits[heading] = 0 if name == "modules_lost" else 3 if metric.unit == "" else 2
+        return pd.DataFrame(shown).reset_index(drop=True), digits
+
+    def rate_parts(self, row: int) -> dict[str, float]:
+        """Bits per digi of each part of the file; they add up to the rate of the row."""
+        digis = max(self.value(row, "digis"), 1)
+        table = self.sweep.table
+        parts = {
+            column.removeprefix("ledger."): 8 * self.value(row, column) / digis
+            for column in table.columns
+            if column.startswith("ledger.") and self.value(row, column) > 0
+        }
+        share = self.value(row, "events") / MODEL_EVENTS
+        parts["model"] = 8 * self.value(row, "model_bytes") * share / digis
+        return dict(sorted(parts.items(), key=lambda part: -part[1]))
+
+    # -- results, made once for all sessions ------------------------------------------------
+    def event(self, event: int) -> Digis:
+        """One original event."""
+        return SHELF.get((self.key, "event", event), lambda: self.digis[event])
+
+    def decoded(self, row: int, event: int) -> Digis:
+        """One event after encoding and decoding with the model of a row."""
+        return SHELF.get(
+            (self.key, "decoded", self._model_key(row), event),
+            lambda: self._model(row).quantize(self.event(event)),
+        )
+
+    def comparison(self, row: int) -> Comparison:
+        """What the model of a row does to the physics, as the sweep measured it."""
+        key = (self.key, "comparison", self._model_key(row))
+        return SHELF.get(key, lambda: self.sweep.comparison(row))
+
+    def busiest(self, event: int, layer: str) -> int:
+        """Raw id of the module of a layer with most digis in an event."""
+        detector = self.digis.detector
+        n = np.bincount(self.event(event).module, minlength=len(detector))
+        n = np.where(detector.in_layer(layer), n, -1)
+        return int(detector.detid[int(np.argmax(n))])
+
+    def _model_key(self, row: int) -> str:
+        return hashlib.blake2b(self.sweep.table["model"].iloc[row], digest_size=16).hexdigest()
+
+    def _model(self, row: int) -> Model:
+        return SHELF.get(("model", self._model_key(row)), lambda: self.sweep.model(row))
