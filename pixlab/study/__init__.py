@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from pixlab.study.reference import root_reference
-from pixlab.study.sweep import Sweep, default_codecs, evaluate, sweep
+from pixlab.study.sweep import MODEL_EVENTS, Sweep, default_codecs, evaluate, sweep
 
-__all__ = ["Sweep", "default_codecs", "evaluate", "root_reference", "sweep"]
+__all__ = ["MODEL_EVENTS", "Sweep", "default_codecs", "evaluate", "root_reference", "sweep"]

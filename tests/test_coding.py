@@ -1,0 +1,172 @@
+"""The range coder and the context models below the codecs."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numba import njit
+
+from pixlab.coding import rangecoder
+from pixlab.coding.layout import RINGS, expected_lengths, make_layout
+from pixlab.coding.positions import column_order, find_starts
+from pixlab.coding.rangecoder import (
+    FRESH,
+    code_bit,
+    code_count,
+    code_raw,
+    code_simple,
+    finish,
+    overrun,
+    start,
+)
+from pixlab.coding.sections import decode_flags, encode_flags
+from pixlab.detectors import DETECTORS
+from pixlab.errors import FormatError
+from tests.helpers import random_digis, small_detector
+
+
+@njit
+def _mixture(reading, buf, bits, p, counts, raw, table):
+    """All ways to code, in turn; when reading, the arrays are filled."""
+    state = start(reading, buf)
+    for i in range(len(bits)):
+        bits[i], state = code_bit(state, reading, buf, np.int64(bits[i]), p[i])
+        bit, state = code_simple(
+            state, reading, buf, np.int64(bits[i]) ^ (i & 1), table, np.uint64(i % 5)
+        )
+        if bit != bits[i] ^ (i & 1):
+            return -2
+        counts[i], state = code_count(state, reading, buf, np.int64(counts[i]), table, 8)
+        raw[i], state = code_raw(state, reading, buf, np.int64(raw[i]), i % 17)
+    if reading:
+        return -1 if overrun(state, buf) else 0
+    return finish(state, buf)
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    st.integers(0, 2**32 - 1), st.integers(0, 300), st.floats(0, 1), st.sampled_from([1, 20, 29])
+)
+def test_what_is_written_is_read(seed, n, skew, magnitude):
+    rng = np.random.default_rng(seed)
+    bits = (rng.random(n) < skew).astype(np.int64)
+    p = rng.choice([1, 22, 30_000, 65_514, 65_535], n)
+    counts = rng.integers(0, 1 << magnitude, n)
+    raw = rng.integers(0, 1 << 16, n) & ((1 << (np.arange(n) % 17)) - 1)
+    buf = np.zeros(64 + 64 * n, np.uint8)
+    size = _mixture(False, buf, bits.copy(), p, counts.copy(), raw.copy(), _table())
+    assert size >= 0
+    again = [np.zeros(n, np.int64) for _ in range(3)]
+    assert _mixture(True, buf[:size].copy(), again[0], p, again[1], again[2], _table()) == 0
+    for read, written in zip(again, (bits, counts, raw), strict=True):
+        assert (read == written).all()
+
+
+def _table():
+    return np.full(8 + 512, FRESH, np.uint32)
+
+
+@njit
+def _adaptive(buf, bits, table):
+    state = start(False, buf)
+    for i in range(len(bits)):
+        _, state = code_simple(state, False, buf, np.int64(bits[i]), table, np.uint64(0))
+    return finish(state, buf)
+
+
+def test_the_coder_comes_close_to_the_entropy():
+    n, p = 200_000, 0.03
+    bits = (np.random.default_rng(0).random(n) < p).astype(np.uint8)
+    size = _adaptive(np.zeros(n, np.uint8), bits, _table())
+    q = bits.mean()
+    entropy = -n * (q * np.log2(q) + (1 - q) * np.log2(1 - q)) / 8
+    assert entropy < size < 1.01 * entropy
+
+
+def test_a_carry_runs_through_bytes_of_255():
+    # bits that keep the low end just below a byte boundary, then push it over
+    for n in range(1, 400):
+        bits = np.zeros(n, np.int64)
+        bits[:-1] = 1
+        p = np.full(n, 65_535)
+        zeros = [np.zeros(n, np.int64) for _ in range(4)]
+        buf = np.zeros(64 * n + 64, np.uint8)
+        size = _mixture(False, buf, bits.copy(), p, zeros[0], zeros[1], _table())
+        read = np.zeros(n, np.int64)
+        _mixture(True, buf[:size].copy(), read, p, zeros[2], zeros[3], _table())
+        assert (read == bits).all()
+
+
+def test_tables_of_the_logistic_domain_are_integers_and_inverse():
+    squash, stretch = rangecoder._SQUASH.astype(int), rangecoder._STRETCH.astype(int)
+    assert (np.diff(squash) >= 0).all()
+    assert (np.diff(stretch) >= 0).all()
+    exact = 65536 / (1 + np.exp(-(np.arange(len(squash)) - 2048) / 256))
+    assert np.abs(squash - exact).max() < 520  # straight lines between the knots
+    inside = np.abs(stretch) < 2047
+    assert np.abs(squash[stretch[inside] + 2048] - (np.arange(4096)[inside] * 16 + 8)).max() <= 70
+
+
+def test_column_order_is_the_order_of_lexsort():
+    for n in (0, 30, 5000):  # short frames and long ones are sorted in different ways
+        digis = random_digis(n_digis=n, n_modules=3, seed=n)
+        frames = digis.frames
+        layout = make_layout(digis.detector, expected_lengths(digis.detector))
+        order = column_order(
+            np.array(frames.offsets), np.array(digis.row), np.array(digis.col), layout.cols,
+            frames.module,
+        )  # fmt: skip
+        frame = np.repeat(np.arange(len(frames.module)), np.diff(frames.offsets))
+        assert (order == np.lexsort((digis.row, digis.col, frame))).all()
+
+
+def test_starts_are_the_digis_without_an_earlier_neighbour():
+    digis = random_digis(n_digis=4000, n_modules=4, seed=8)
+    frames = digis.frames
+    layout = make_layout(digis.detector, expected_lengths(digis.detector))
+    order = column_order(
+        np.array(frames.offsets), np.array(digis.row), np.array(digis.col), layout.cols,
+        frames.module,
+    )  # fmt: skip
+    row, col = digis.row[order], digis.col[order]
+    offsets, starts = find_starts(frames.offsets, row, col, layout.rows, frames.module)
+    for f in range(len(frames.module)):
+        hit = np.zeros((418, 162), bool)
+        span = slice(frames.offsets[f], frames.offsets[f + 1])
+        hit[col[span] + 1, row[span] + 1] = True
+        earlier = hit[1:-1, :-2] | hit[:-2, :-2] | hit[:-2, 1:-1] | hit[:-2, 2:]
+        alone = np.flatnonzero((hit[1:-1, 1:-1] & ~earlier).ravel())
+        assert (starts[offsets[f] : offsets[f + 1]] == alone).all()
+
+
+def test_the_layout_is_whole_numbers_from_the_geometry():
+    detector = DETECTORS["phase1"]
+    lengths = expected_lengths(detector)
+    layout = make_layout(detector, lengths)
+    first_layer = np.flatnonzero(detector.in_layer("BPIX 1"))
+    # at the ends of the first layer, tracks from the origin cross many columns; in the middle few
+    ends = np.abs(lengths[first_layer]).max()
+    middle = np.abs(lengths[first_layer]).min()
+    assert ends / 16 > 12
+    assert middle / 16 < 1
+    assert 0 <= layout.ring.min() <= layout.ring.max() < RINGS
+    assert np.flatnonzero(layout.long_row[0]).tolist() == [79, 80]
+    tiles = make_layout(detector, lengths, tile=(3, 5))
+    assert (tiles.rows[0], tiles.cols[0]) == (54, 84)
+    with pytest.raises(FormatError, match="length table"):
+        make_layout(small_detector(), lengths)
+
+
+@given(st.lists(st.booleans(), max_size=200))
+@settings(deadline=None, max_examples=30)
+def test_flags_come_back(flags):
+    bits = np.array(flags, bool)
+    assert (decode_flags(encode_flags(bits), len(bits)) == bits).all()
+
+
+def test_flags_cut_short_are_refused():
+    bits = np.random.default_rng(0).random(5000) < 0.5
+    with pytest.raises(FormatError, match="flags"):
+        decode_flags(encode_flags(bits)[:100], len(bits))
