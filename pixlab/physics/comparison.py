@@ -56,7 +56,7 @@ def compare(original: Digis, decoded: Digis, *, progress: Progress | None = None
     >>> from pixlab import Digis, compare
     >>> digis = Digis.from_arrays([0], [303042564], [5], [7], [100], detector="phase1")
     >>> comparison = compare(digis, digis)
-    >>> comparison.table.loc["efficiency", "BPIX 1"]
+    >>> float(comparison.table.loc["efficiency", "BPIX 1"])
     1.0
     >>> bool(comparison.passed("transparent"))
     True
