@@ -40,7 +40,7 @@ _BYTE = np.uint64(0xFF)
 _ZERO, _ONE = np.uint64(0), np.uint64(1)
 
 FRESH = np.uint32(1 << 31)  # a probability of one half that has seen nothing
-INPUTS = 6  # contexts of a mixture; fixed, so that the loops over them unroll
+INPUTS = 5  # contexts of a mixture; fixed, so that the loops over them unroll
 UNIT_WEIGHT = 1 << 16  # a mixing weight of 1
 _COUNT_LIMIT = 255
 _DOMAIN = 2047  # the logistic domain is +-2047, in units of 1/256
@@ -220,7 +220,7 @@ def code_mixed(state, reading, buf, bit, table, slots, weights, row, x):  # type
     bit, state = code_bit(state, reading, buf, bit, p)
     error = (-bit & 65535) - p
     for j in range(np.uint64(INPUTS)):
-        weights[base + j] += np.int32((error * x[j] + 8192) >> 14)
+        weights[base + j] += np.int32((error * x[j] + 16384) >> 15)
         table[slots[j]] = _learn(table[slots[j]], bit)
     return bit, state
 

@@ -3,7 +3,7 @@
 Only pixels with a hit among their four earlier neighbours are asked (`positions` has the rest),
 about three for each digi. The answer depends on the pattern of hits around, on how far the cluster
 has come along the columns against the length that its angle makes likely, on the layer and on
-double-size pixels; six such contexts are mixed.
+double-size pixels; five such contexts are mixed.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _PAD = 6
 
 @njit(cache=True, nogil=True)
 def _slots(grid, at, stride, c, r, length, layer, long, slots):  # type: ignore[no-untyped-def]
-    """Fill in the six contexts of the pixel `at`; return the row of mixing weights."""
+    """Fill in the contexts of the pixel `at`; return the row of mixing weights."""
     before = at - stride
     above = grid[at - 1]
     b_up, b_at, b_down = grid[before - 1], grid[before], grid[before + 1]
@@ -51,7 +51,6 @@ def _slots(grid, at, stride, c, r, length, layer, long, slots):  # type: ignore[
     slots[2] = 2 * _SIZE + (((near * 4 + run) * 4 + down) * 4 + up) * 20 + left
     slots[3] = 3 * _SIZE + (((near * 8 + layer) * 4 + long) * 4 + run) * 3 + min(come, 2)
     slots[4] = 4 * _SIZE + (((near * 8 + second) * 8 + third) * 4 + run) * 4 + wide
-    slots[5] = 5 * _SIZE + ((near * 20 + left) * 8 + layer) * 4 + long
     return near
 
 

@@ -1,6 +1,6 @@
 """The value of each digi (adc count, level or codeword), given the whole hit map.
 
-The leading bits of a value are coded as a binary tree with six mixed contexts: which neighbours
+The leading bits of a value are coded as a binary tree with five mixed contexts: which neighbours
 are hit, the angle, the layer, double-size pixels, and the values that are already known; what
 noise makes of the bits below is coded with one cheap probability a tree node. Values beyond the
 tree are escaped.
@@ -23,7 +23,7 @@ from pixlab.coding.rangecoder import (
 
 __all__ = ["LEADING", "VALUE_ROWS", "VALUE_SLOTS", "code_values", "plain_slots"]
 
-LEADING = 5  # bits of the tree that are mixed
+LEADING = 4  # bits of the tree that are mixed
 _NODES = 1 << LEADING
 VALUE_ROWS = 16 * _NODES
 _SIZE = 4096 * _NODES  # slots of one input
@@ -75,14 +75,11 @@ def _contexts(grid, at, stride, length, layer, long, slots):  # type: ignore[no-
     ahead = _quarter_octaves(max(column - max(n - 1, 0), 0) + 1) if column else 0
     qw = _half_octaves(max(w - 1, 0))
     qn = _half_octaves(max(n - 1, 0))
-    qnw = _half_octaves(max(nw - 1, 0))
-    qsw = _half_octaves(max(sw - 1, 0))
     slots[0] = (around * 4 + long) * _NODES
     slots[1] = _SIZE + ((cross * 16 + expected) * 8 + layer) * _NODES
     slots[2] = 2 * _SIZE + ((qw * 32 + qn) * 4 + (e | s << 1)) * _NODES
     slots[3] = 3 * _SIZE + (cross * 64 + ahead) * _NODES
     slots[4] = 4 * _SIZE + ((far * 16 + cross) * 4 + (expected >> 2)) * _NODES
-    slots[5] = 5 * _SIZE + ((qnw * 32 + qsw) * 4 + ((n > 0) | s << 1)) * _NODES
     return cross
 
 
