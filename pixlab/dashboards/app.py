@@ -125,15 +125,17 @@ def start(
             return error_page(error)
 
     try:
-        return pn.io.server.get_server(
+        server = pn.io.server.get_server(
             {"/": visit},
             port=port,
             address=ADDRESS,
             title="pixlab",
             warm=True,
-            start=True,
+            start=False,  # it would run the loop, and not return before the end
             show=False,
         )
+        server.start()
+        return server
     except OSError as error:
         raise PixlabError(
             f"port {port} of {ADDRESS} cannot be used: {error.strerror or error}",
