@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
+import urllib.request
 
 import click
 import numpy as np
@@ -18,7 +19,9 @@ from click.testing import CliRunner, Result
 
 import pixlab
 from pixlab.cli import knobs, main
+from pixlab.cli.look import print_sweep
 from pixlab.errors import PixlabError
+from pixlab.study import Sweep
 from tests.helpers import random_digis
 
 
@@ -60,7 +63,8 @@ def program(*args: object, **options: object) -> subprocess.Popen[str]:
 
 def test_help_names_every_command_in_working_order():
     text = succeeded("--help")
-    order = "info convert simulate fit compress decompress compare sweep serve demo".split()
+    order = ["info", "convert", "simulate", "fit", "compress", "decompress", "compare"]
+    order += ["sweep", "serve", "demo"]
     assert list(main.commands) == order
     places = [text.index(f"\n  {name} ") for name in order]
     assert places == sorted(places)
@@ -77,7 +81,9 @@ def test_version():
     assert pixlab.__version__ in succeeded("--version")
 
 
-@pytest.mark.parametrize("start", ["import pixlab", "from pixlab.cli import main; main(['--help'])"])
+@pytest.mark.parametrize(
+    "start", ["import pixlab", "from pixlab.cli import main; main(['--help'])"]
+)
 def test_start_takes_less_than_a_second(start):
     """The fastest of three, because the machine may be busy with something else."""
     times = []
@@ -191,7 +197,7 @@ class Rival(param.Parameterized):
 @pytest.fixture
 def toys(monkeypatch):
     """A command with the knobs of made-up codecs, which returns what it was given."""
-    monkeypatch.setattr(knobs, "_codecs", lambda: {"toy": Toy, "rival": Rival})
+    monkeypatch.setattr("pixlab.codecs.CODECS", {"toy": Toy, "rival": Rival})
 
     def build(kind: type[knobs.KnobCommand]) -> click.Command:
         name = click.Option(["--codec"], type=knobs.CodecName(), multiple=kind.several)
@@ -208,11 +214,12 @@ def given(command: click.Command, *args: str) -> dict:
 
 
 def test_knobs_become_flags_with_the_type_of_the_knob(toys):
-    line = "--codec toy --code-words 4 --step 1.5 --shape round --no-exact --note x".split()
+    line = "--codec toy --code-words 4 --step 1.5 --shape round --no-exact --note x"
     expected = {"code_words": 4, "step": 1.5, "shape": "round", "exact": False, "note": "x"}
-    assert given(toys(knobs.KnobCommand), *line) == {"codec": "toy"} | expected
-    assert given(toys(knobs.FitCommand), "toy", *line[2:]) == {"codec": "toy"} | expected
-    assert given(toys(knobs.FitCommand), *line[2:], "toy") == {"codec": "toy"} | expected
+    assert given(toys(knobs.KnobCommand), *line.split()) == {"codec": "toy"} | expected
+    flags = line.split()[2:]
+    assert given(toys(knobs.FitCommand), "toy", *flags) == {"codec": "toy"} | expected
+    assert given(toys(knobs.FitCommand), *flags, "toy") == {"codec": "toy"} | expected
 
 
 def test_knobs_left_out_are_left_to_the_codec(toys):
@@ -240,7 +247,9 @@ def test_wrong_knobs_are_refused_by_name(toys, line, message):
     with pytest.raises((click.UsageError, PixlabError)) as caught:
         given(toys(knobs.KnobCommand), *line.split())
     shown = caught.value
-    assert message in (shown.format_message() if isinstance(shown, click.UsageError) else str(shown))
+    assert message in (
+        shown.format_message() if isinstance(shown, click.UsageError) else str(shown)
+    )
 
 
 def test_help_shows_doc_bounds_and_default(toys):
@@ -254,8 +263,8 @@ def test_help_shows_doc_bounds_and_default(toys):
 
 def test_a_sweep_takes_lists_and_runs_through_all_combinations(toys):
     command = toys(knobs.SweepCommand)
-    line = "--codec toy --codec rival --code-words 2,4 --exact yes,no --levels 3".split()
-    values = given(command, *line)
+    line = "--codec toy --codec rival --code-words 2,4 --exact yes,no --levels 3"
+    values = given(command, *line.split())
     assert values == {
         "codec": ("toy", "rival"), "code_words": [2, 4], "exact": [True, False], "levels": [3],
     }  # fmt: skip
@@ -273,8 +282,248 @@ def test_a_sweep_takes_lists_and_runs_through_all_combinations(toys):
 @pytest.mark.parametrize("name", list(pixlab.CODECS))
 def test_every_knob_of_every_codec_has_a_flag_and_a_text(name):
     text = succeeded("fit", name, "--help")
-    reserved = {p.name for command in main.commands.values() for p in command.params}
+    takers = [c for c in main.commands.values() if isinstance(c, knobs.KnobCommand)]
+    assert [c.name for c in takers] == ["fit", "compress", "sweep"]
+    reserved = {p.name for command in takers for p in command.params}
     for knob, declared in knobs.knobs_of(pixlab.CODECS[name]).items():
         assert f"--{knob.replace('_', '-')}" in text
         assert declared.doc
         assert knob not in reserved
+
+
+# -- from file to file ----------------------------------------------------------------------
+@pytest.fixture
+def events(tmp_path):
+    """A small npz file and the digis in it."""
+    digis = random_digis(n_events=6, n_digis=4000, seed=3)
+    path = tmp_path / "events.npz"
+    pixlab.write(digis, path)
+    return path, digis
+
+
+def test_info_says_what_is_in_a_file(events):
+    path, digis = events
+    facts = as_json("info", path)
+    assert facts["format"] == "npz"
+    assert facts["bytes"] == path.stat().st_size
+    assert (facts["events"], facts["digis"]) == (6, digis.n_digis)
+    assert facts["layers"] == digis.per_layer()
+    text = succeeded("info", path)
+    assert text.splitlines()[0] == str(path)
+    assert re.search(rf"\bdigis +{digis.n_digis:,}\n", text)
+
+
+def test_info_of_a_pxl_file_has_codec_and_ledger(events, tmp_path):
+    path, digis = events
+    out = tmp_path / "out.pxl"
+    written = as_json("compress", path, out)
+    facts = as_json("info", out)
+    assert facts["layers"] == digis.per_layer()
+    assert {k: facts[k] for k in written} == written
+    assert (facts["codec"], facts["bytes"]) == ("lossless", out.stat().st_size)
+    assert facts["bits_per_digi"] == 8 * facts["bytes"] / facts["digis"]
+    assert sum(facts["ledger"].values()) == facts["bytes"]
+    assert facts["model_bytes"] <= facts["bytes"]
+
+
+@pytest.mark.parametrize("suffix", ["npz", "parquet", "root", "pxl"])
+def test_convert_keeps_every_digi(events, tmp_path, suffix):
+    path, digis = events
+    out = tmp_path / f"out.{suffix}"
+    assert succeeded("convert", path, out) == f"{out}: 6 events, {digis.n_digis:,} digis\n"
+    assert pixlab.read(out) == digis
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("1:3", slice(1, 3)),
+        (":2", slice(0, 2)),
+        ("4:", slice(4, 6)),
+        ("5", slice(5, 6)),
+        (":", slice(6)),
+    ],
+)
+def test_events_are_chosen_as_in_python(events, tmp_path, text, expected):
+    path, digis = events
+    succeeded("convert", path, tmp_path / "some.npz", "--events", text)
+    assert pixlab.read(tmp_path / "some.npz") == digis[expected]
+
+
+@pytest.mark.parametrize("text", ["a:b", "3:1", "-2", "1:2:3", ""])
+def test_events_that_are_no_range_are_refused(events, tmp_path, text):
+    result = run("convert", events[0], tmp_path / "some.npz", "--events", text)
+    assert result.exit_code == 2
+    assert not (tmp_path / "some.npz").exists()
+
+
+def test_lossless_way_there_and_back(events, tmp_path):
+    path, digis = events
+    succeeded("compress", path, tmp_path / "a.pxl", "--codec", "lossless")
+    succeeded("decompress", tmp_path / "a.pxl", tmp_path / "back.npz")
+    assert pixlab.read(tmp_path / "back.npz") == digis
+    succeeded("compare", path, tmp_path / "back.npz")
+
+
+def test_a_fitted_model_and_a_codec_on_the_spot_agree(events, tmp_path):
+    path, digis = events
+    flags = ("--codebook-size", 16, "--tile-rows", 2, "--seed", 5)
+    succeeded("fit", "patch-vq", path, tmp_path / "vq.model", *flags)
+    with_model = as_json("compress", path, tmp_path / "a.pxl", "--model", tmp_path / "vq.model")
+    fitted_now = as_json("compress", path, tmp_path / "b.pxl", "--codec", "patch-vq", *flags)
+    assert with_model == fitted_now
+    assert with_model["knobs"]["codebook_size"] == 16
+    decoded = pixlab.read(tmp_path / "a.pxl")
+    assert decoded == pixlab.load_model(tmp_path / "vq.model").quantize(digis)
+    assert decoded != digis
+
+
+def test_compare_exits_with_1_outside_the_tolerance(events, tmp_path):
+    path, digis = events
+    shifted = tmp_path / "shifted.npz"
+    pixlab.write(digis.with_adc(np.minimum(digis.adc * 1.02 + 0.5, 255)), shifted)
+    result = run("compare", path, shifted)
+    assert result.exit_code == 1
+    assert "transparent: OUTSIDE" in result.stdout
+    assert run("compare", path, shifted, "--tolerance", "loose").exit_code == 0
+    found = run("compare", path, shifted, "--json", "--tolerance", "loose")
+    facts = json.loads(found.stdout)
+    assert facts["verdict"]["ok"] is True
+    assert facts["table"]["occupancy"]["all"] == 0
+    assert "there are no tolerances 'lax'" in refused(
+        "compare", path, shifted, "--tolerance", "lax"
+    )
+
+
+def test_simulate_is_what_the_library_makes(tmp_path):
+    out = tmp_path / "sim.npz"
+    flags = ("--events", 2, "--pileup", 3, "--seed", 7, "--fixed-pileup")
+    succeeded("simulate", out, *flags)
+    assert pixlab.read(out) == pixlab.simulate(2, pileup=3, seed=7, fixed_pileup=True)
+
+
+def test_progress_is_for_terminals_alone(events, tmp_path):
+    with program("compress", events[0], tmp_path / "a.pxl") as child:
+        _, error = child.communicate(timeout=120)
+    assert (child.returncode, error) == (0, "")
+
+
+# -- what users do wrong --------------------------------------------------------------------
+def test_mistakes_are_answered_in_one_line(events, tmp_path):
+    path, _ = events
+    pxl = tmp_path / "a.pxl"
+    assert "does not exist" in refused("info", tmp_path / "none.root")
+    assert "is a directory" in refused("info", tmp_path)
+    assert "no sample is called 'x'" in refused("info", "sample:x")
+    assert "no suffix" in refused("convert", path, tmp_path / "a.xyz")
+    assert "does not exist" in refused("convert", path, tmp_path / "no" / "a.npz")
+    assert "no codec is called 'zip'" in refused("compress", path, pxl, "--codec", "zip")
+    assert "no codec is called 'zip'" in refused("fit", "zip", path, tmp_path / "m")
+    assert "knob of patch-vq" in refused("compress", path, pxl, "--codebook-size", 4)
+    assert "no detector is called 'x'" in refused("simulate", tmp_path / "a.npz", "--detector", "x")
+    both = ("--codec", "lossless", "--model", path)
+    assert "pixlab: " in refused("compress", path, pxl, *both)
+    assert "decompress" not in refused("decompress", path, tmp_path / "b.npz")
+    assert not pxl.exists()
+
+
+def test_a_damaged_file_is_refused_and_nothing_is_written(events, tmp_path):
+    path, _ = events
+    whole = tmp_path / "whole.pxl"
+    succeeded("compress", path, whole)
+    damaged = tmp_path / "damaged.pxl"
+    damaged.write_bytes(whole.read_bytes()[:-100])
+    out = tmp_path / "out.npz"
+    assert "damaged.pxl" in refused("decompress", damaged, out)
+    assert not out.exists()
+
+
+def test_a_cms_file_without_digis_says_what_it_has(tmp_path):
+    text = tmp_path / "notes.txt"
+    text.write_text("event detid row col adc\n")
+    assert "is no file that pixlab reads" in refused("info", text)
+
+
+# -- tables and pages -----------------------------------------------------------------------
+def test_sweep_tries_every_combination_and_keeps_a_table(tmp_path):
+    out = tmp_path / "sweep.parquet"
+    flags = ("--out", out, "--events", "0:2", "--codec", "lossless", "--codec", "patch-vq")
+    text = succeeded("sweep", "sample:phase1-pu60", *flags, "--codebook-size", "16,64")
+    lines = text.splitlines()
+    assert [sum(line.strip().startswith(name) for line in lines) for name in
+            ("lossless", "patch-vq codebook size 16", "patch-vq codebook size 64")] == [1, 1, 1]  # fmt: skip
+    made = Sweep.load(out)
+    assert list(made.table["codec"]) == ["lossless", "patch-vq", "patch-vq"]
+    assert made.source == "phase1-pu60"
+    assert "Fitted on events 0 to 0, measured on events 1 to 1." in text
+    rates = [f"{rate:.2f}" for rate in made.table["bits_per_digi"]]
+    assert all(any(rate in line for line in lines) for rate in rates)
+    assert [line.split()[-1] for line in lines if line.strip().startswith("lossless")] == ["transparent"]  # fmt: skip
+
+
+def test_sweep_as_json_has_the_numbers_and_not_the_models(events, tmp_path):
+    path, _ = events
+    line = ("sweep", path, "--out", tmp_path / "t.parquet", "--codec", "lossless", "--json")
+    (row,) = json.loads(succeeded(*line))
+    assert row["codec"] == "lossless"
+    assert row["efficiency"] == 1
+    assert not {"model", "comparison"} & set(row)
+    assert Sweep.load(tmp_path / "t.parquet").source == str(path)
+
+
+@pytest.mark.parametrize("columns", [80, 140])
+def test_the_table_of_a_sweep_fits_the_terminal(monkeypatch, capsys, columns):
+    monkeypatch.setattr("pixlab.cli.show.width", lambda: columns)
+    monkeypatch.setattr("pixlab.cli.look.width", lambda: columns)
+    shipped = Sweep.load(pixlab.samples.sweep_path())
+    print_sweep("the shipped sweep", shipped)
+    lines = capsys.readouterr().out.splitlines()
+    assert max(map(len, lines)) <= columns
+    assert "…" not in "".join(lines)
+    assert sum(line.strip().startswith("patch-vq") for line in lines) == 9
+    assert any("Mdigi/s" in line for line in lines) == (columns > 100)
+
+
+def test_serve_refuses_what_is_no_source(tmp_path):
+    assert "does not exist" in refused("serve", tmp_path / "none.root", "--no-show", "--port", 0)
+
+
+def test_demo_does_the_whole_job(monkeypatch):
+    """The smallest and largest codebook only: the rest differs in nothing but the number."""
+    monkeypatch.setattr("pixlab.cli.look.DEMO_CODEBOOKS", [16, 64])
+    result = run("demo", "--no-serve")
+    assert result.exit_code == 0, result.output
+    lines = result.stdout.splitlines()
+    assert lines[0].startswith("phase1-pu60: ")
+    settings = [line.split() for line in lines if "patch-vq" in line or "lossless" in line]
+    assert [words[-1] for words in settings] == ["transparent", "none", "none"]
+    rates = [float(words[1 if words[0] == "lossless" else 4]) for words in settings]
+    assert rates[1] < rates[2] < rates[0] < 12.5
+
+
+def test_demo_ends_in_the_dashboard_on_what_it_measured(monkeypatch):
+    served = []
+    monkeypatch.setattr("pixlab.cli.look.DEMO_CODEBOOKS", [16])
+    monkeypatch.setattr(
+        "pixlab.dashboards.serve", lambda sources, **options: served.append((sources, options))
+    )
+    succeeded("demo", "--port", 5010, "--no-show")
+    ((sources, options),) = served
+    assert options == {"port": 5010, "show": False}
+    assert list(sources[0].table["label"]) == ["lossless", "patch-vq codebook size 16"]
+    assert sources[0].source == "phase1-pu60"
+
+
+def test_the_page_of_serve_answers_on_this_machine_alone():
+    with program("serve", "--no-show", "--port", 0) as child:
+        line = child.stdout.readline()
+        assert line.startswith("pixlab dashboard on http://127.0.0.1:")
+        url = line.split()[3]
+        try:
+            with urllib.request.urlopen(url, timeout=60) as answer:
+                assert answer.status == 200
+                assert "pixlab" in answer.read().decode()
+        finally:
+            child.send_signal(signal.SIGINT)
+            _, error = child.communicate(timeout=60)
+    assert (child.returncode, error) == (0, "")

@@ -24,7 +24,9 @@ def blocks(language: str) -> list[str]:
 def test_two_set_up_commands_one_ends_in_the_demo_one_in_the_tests():
     lines = [line for block in blocks("sh") for line in block.splitlines()]
     assert [line.rsplit("/", 1)[1] for line in lines] == ["pixlab demo", "pytest"]
-    install = "python3.11 -m venv .venv && .venv/bin/pip install -c constraints.txt -e '.[test]' && "
+    install = (
+        "python3.11 -m venv .venv && .venv/bin/pip install -c constraints.txt -e '.[test]' && "
+    )
     assert all(line.startswith(install) for line in lines)
 
 

@@ -11,12 +11,11 @@ import click
 from pixlab.cli.base import OUTSIDE, Command, bar, print_json
 from pixlab.cli.knobs import CodecName, FitCommand, KnobCommand, codec_from
 from pixlab.cli.show import pairs
-from pixlab.errors import PixlabError
 
 if TYPE_CHECKING:
     from pixlab.digis import Digis
 
-__all__ = ["COMMANDS", "as_json", "load", "reading", "source"]
+__all__ = ["COMMANDS", "OUTPUT", "Source", "as_json", "load", "name_of", "reading", "source"]
 
 OUTPUT = click.Path(path_type=Path, dir_okay=False)
 
@@ -56,7 +55,7 @@ class Events(click.ParamType[slice]):
             return value
         start, colon, stop = str(value).partition(":")
         try:
-            first = int(start or 0)
+            first = int(start) if start or not colon else 0
             last = (int(stop) if stop else None) if colon else first + 1
         except ValueError:
             self.fail(f"'{value}' is no range of events; write for instance 0:100", param, ctx)
@@ -69,15 +68,23 @@ source = click.argument("source", type=Source())
 as_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 
 
-def reading(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add the options that say how an input file is read."""
-    for option in (
-        click.option("--events", type=Events(), help="Take these events only, counted from 0."),
-        click.option("--detector", help="The detector, where the file does not say it."),
-        click.option("--branch", help="The branch, where a ROOT file has several with digis."),
-    ):
+_WHERE = (
+    click.option("--detector", help="The detector, where the file does not say it."),
+    click.option("--branch", help="The branch, where a ROOT file has several with digis."),
+)
+_WHICH = click.option("--events", type=Events(), help="Take these events only, counted from 0.")
+
+
+def opening(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options that say how an input file is to be understood."""
+    for option in _WHERE:
         command = option(command)
     return command
+
+
+def reading(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add those and the choice of events."""
+    return opening(_WHICH(command))
 
 
 def load(path: Path, **how: Any) -> Digis:
@@ -87,14 +94,22 @@ def load(path: Path, **how: Any) -> Digis:
     return read(path, **{key: value for key, value in how.items() if value is not None})
 
 
+def name_of(path: Path) -> str:
+    """The name of the sample whose file this is, or the path."""
+    from pixlab import samples
+
+    return next((name for name in samples.list() if samples.path(name) == path), str(path))
+
+
 @click.command(cls=Command)
 @source
+@opening
 @as_json
-def info(source: Path, as_json: bool) -> None:
+def info(source: Path, as_json: bool, **how: Any) -> None:
     """What is in a file: detector, events, digis, layers; for .pxl also codec and sizes."""
     from pixlab.io import info as describe
 
-    facts = describe(source)
+    facts = describe(source, **how)
     print_json(facts) if as_json else pairs(str(source), facts)
 
 
@@ -186,24 +201,17 @@ def compress(
     from pixlab.codecs import load_model
     from pixlab.io import compress as run
 
-    if codec and model:
-        raise PixlabError("both --codec and --model are given", "give one of them")
-    digis = load(source, events=events, branch=branch, detector=detector)
+    how = {"events": events, "branch": branch, "detector": detector}
+    plain = all(value is None for value in how.values())
     with bar("compress") as progress:
         facts = run(
-            digis,
+            source if plain else load(source, **how),  # a path is remembered in the file
             out,
-            codec=None if model else codec_from(codec or "lossless", knobs),
+            codec=codec_from(codec, knobs) if codec else None,
             model=load_model(model) if model else None,
             progress=progress,
         )
-    if as_json:
-        print_json(facts)
-    else:
-        click.echo(
-            f"{out}: {facts['bytes']:,} bytes, {facts['digis']:,} digis, "
-            f"{facts['bits_per_digi']:.2f} bits/digi"
-        )
+    print_json(facts) if as_json else pairs(str(out), facts)
 
 
 @click.command(cls=Command)
@@ -243,10 +251,7 @@ def compare(original: Path, decoded: Path, tolerance: str, as_json: bool, **how:
     if as_json:
         print_json(json.loads(found.to_json()) | {"verdict": verdict.to_dict()})
     else:
-        click.echo(
-            f"{found.summary()}\n{original} and {decoded} are "
-            f"{'inside' if verdict else 'OUTSIDE'} {tolerance}"
-        )
+        click.echo(found.summary())
     raise click.exceptions.Exit(0 if verdict else OUTSIDE)
 
 

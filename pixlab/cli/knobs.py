@@ -167,10 +167,9 @@ class SweepCommand(KnobCommand):
 
 def codec_from(name: str, knobs: dict[str, Any]) -> Codec:
     """The codec of that name with the knobs that were given."""
-    try:
-        return _check(name)(**{k: v for k, v in knobs.items() if v is not None})
-    except ValueError as error:  # a rule between knobs that no single bound can express
-        raise PixlabError(f"codec '{name}': {error}") from error
+    from pixlab.codecs import make_codec
+
+    return make_codec(name, **{k: v for k, v in knobs.items() if v is not None})
 
 
 def codecs_from(names: Sequence[str], knobs: dict[str, list[Any] | None]) -> list[Codec]:

@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-__all__ = ["pairs", "table"]
+import click
 
+__all__ = ["ROOMY", "note", "pairs", "table", "width"]
+
+ROOMY = 124  # columns of a terminal in which the widest table fits
 _WIDE = 160  # columns where the output is no terminal, so that a pipe gets whole lines
+
+
+def width() -> int:
+    """Columns that a table may take."""
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else _WIDE
 
 
 def number(value: Any) -> str:
@@ -29,19 +38,44 @@ def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> 
     from rich.table import Table
     from rich.text import Text
 
-    shown = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD)
+    tight = width() < ROOMY
+    shown = Table(
+        title=title,
+        title_justify="left",
+        box=box.SIMPLE_HEAD,
+        show_edge=not tight,
+        padding=(0, 0, 0, 0 if tight else 1),
+    )
     for i, column in enumerate(columns):
-        shown.add_column(Text(column), justify="right" if i else "left", no_wrap=i == 0)
+        shown.add_column(
+            Text(column), justify="right" if i else "left", no_wrap=True, vertical="bottom"
+        )
     for row in rows:
         # Text, not str: a file name may hold what rich takes for markup
         shown.add_row(*(Text(number(value)) for value in row))
-    Console(width=None if sys.stdout.isatty() else _WIDE).print(shown)
+    Console(width=width()).print(shown)
+
+
+def note(text: str) -> None:
+    """Print a paragraph below a table."""
+    click.echo(click.wrap_text(" ".join(text.split()), min(width(), 100)))
 
 
 def pairs(title: str, values: Mapping[str, Any]) -> None:
-    """Print a two-column table of names and values; nested mappings become tables of their own."""
-    flat = {k: v for k, v in values.items() if not isinstance(v, Mapping)}
-    table(title, ["", ""], flat.items())
-    for name, inner in values.items():
-        if isinstance(inner, Mapping) and inner:
-            table(name.replace("_", " "), ["", ""], inner.items())
+    """Print names and values below a title; nested mappings are indented."""
+    lines = [title, *_lines(values, "  ")]
+    click.echo("\n".join(lines))
+
+
+def _lines(values: Mapping[str, Any], indent: str) -> Iterator[str]:
+    wide = max((len(name) for name in values), default=0)
+    right = max((len(number(v)) for v in values.values() if isinstance(v, (int, float))), default=0)
+    for name, value in values.items():
+        label = str(name).replace("_", " ")
+        if isinstance(value, Mapping):
+            yield f"{indent}{label}"
+            yield from _lines(value, indent + "  ")
+        elif isinstance(value, (int, float)):
+            yield f"{indent}{label:<{wide}}  {number(value):>{right}}"
+        else:
+            yield f"{indent}{label:<{wide}}  {number(value)}"
