@@ -45,7 +45,7 @@ def load_holoviews() -> Any:
     import holoviews as hv
 
     if "bokeh" not in hv.Store.loaded_backends():
-        hv.extension("bokeh", logo=False)
+        hv.extension("bokeh", logo=False, inline=True)  # a notebook works offline
     return hv
 
 
