@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import sys
 import warnings
 import webbrowser
@@ -113,6 +114,7 @@ def start(
 
     from pixlab.dashboards.page import error_page, page, prepare
 
+    _check_free(port)
     prepare()
     # Material widgets repeat style sheets that the server knows already: harmless, but a warning
     # in the terminal at every visit
@@ -124,18 +126,25 @@ def start(
         except Exception as error:
             return error_page(error)
 
+    server = pn.io.server.get_server(
+        {"/": visit},
+        port=port,
+        address=ADDRESS,
+        title="pixlab",
+        warm=True,
+        start=False,  # it would run the loop, and not return before the end
+        show=False,
+    )
+    server.start()
+    return server
+
+
+def _check_free(port: int) -> None:
+    """Refuse a port that cannot be used before anything is built for it."""
     try:
-        server = pn.io.server.get_server(
-            {"/": visit},
-            port=port,
-            address=ADDRESS,
-            title="pixlab",
-            warm=True,
-            start=False,  # it would run the loop, and not return before the end
-            show=False,
-        )
-        server.start()
-        return server
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind((ADDRESS, port))
     except OSError as error:
         raise PixlabError(
             f"port {port} of {ADDRESS} cannot be used: {error.strerror or error}",

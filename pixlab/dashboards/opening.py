@@ -36,7 +36,8 @@ def open_sources(
     """
     from pixlab import samples
 
-    what = list(what) or [samples.sweep_path()]
+    # tables first, so that events which belong to one are not swept
+    what = sorted(what or [samples.sweep_path()], key=lambda w: not (_is_path(w) and _is_table(w)))
     events = {Path(w).name: Path(w) for w in what if _is_path(w) and not _is_table(w)}
     opened: list[Source] = []
     problems: list[PixlabError] = []
@@ -47,7 +48,7 @@ def open_sources(
                 progress((i + fraction) / len(what), text)
 
         if _is_path(one) and any(Path(s.sweep.source).name == Path(one).name for s in opened):
-            continue  # a table that came before is of this file
+            continue  # of a table that is open already
         try:
             opened.append(open_source(one, beside=events, progress=report))
         except PixlabError as error:
@@ -92,7 +93,7 @@ def open_source(
     if isinstance(what, Sweep):
         return Source(_short(what.source), _events_of(what, "the sweep", {}), what)
     name = str(what).removeprefix("sample:")
-    if name in samples.list() and (name != str(what) or not Path(name).exists()):
+    if name in samples.list() and (name != str(what) or not Path(what).exists()):
         what = samples.path(name)
     path = Path(what)
     if _is_table(path):
@@ -101,7 +102,8 @@ def open_source(
     table_beside = path.with_name(path.stem + TABLE_ENDING)
     if table_beside.is_file():
         table = Sweep.load(table_beside)
-        return Source(_short(path), read(path), table)
+        name = table.source if table.source in samples.list() else path.name
+        return Source(name, read(path), table)
     digis = read(path, events=slice(0, SWEPT_EVENTS))
     return Source(path.name, digis, sweep(digis, source=str(path), progress=progress))
 
@@ -112,10 +114,14 @@ def _events_of(table: Sweep, name: str, beside: dict[str, Path]) -> Digis:
     from pixlab.io import read
 
     source = str(table.source)
+    if not source:
+        raise PixlabError(
+            f"{name} does not say which events it was made on", "make it with: pixlab sweep FILE"
+        )
     if source in samples.list():
         return samples.load(source)
     for path in (beside.get(Path(source).name), Path(source)):
-        if path is not None and path.exists():
+        if path is not None and path.is_file():
             return read(path)
     raise PixlabError(
         f"{name} was made on '{source}', which is not here",

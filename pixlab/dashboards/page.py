@@ -120,7 +120,7 @@ def page(sources: Sequence[Source], problems: Sequence[PixlabError] = ()) -> pmu
         title="pixlab",
         header=[_subtitle()],
         sidebar=[Controls(session)],
-        sidebar_width=300,
+        sidebar_width=320,
         # where it would cover the page, it opens when asked
         sidebar_open="Mobi" not in pn.state.headers.get("User-Agent", ""),
         main=[board],

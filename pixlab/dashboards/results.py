@@ -291,7 +291,8 @@ class SweepTable(pn.viewable.Viewer):
             heading: NumberFormatter(format="0." + "0" * n if n else "0", text_align="right")
             for heading, n in digits.items()
         }
-        self.table.widths = {"setting": 210} | dict.fromkeys(digits, 120)
+        self.table.header_align = dict.fromkeys(digits, "right")
+        self.table.widths = {"setting": 235} | dict.fromkeys(digits, 120)
         self.table.value = table
         self._mark()
 
@@ -318,5 +319,6 @@ _TABLE_HELP = (
     "choose it in all views."
 )
 _TABLE_STYLE = """
-.tabulator .tabulator-col-title { white-space: normal !important; font-weight: 600; }
+.tabulator .tabulator-col-title { white-space: normal !important; }
+.tabulator .tabulator-col-title, .tabulator .tabulator-cell { font-size: 13px; }
 """

@@ -34,20 +34,32 @@ class Session(param.Parameterized):
         Names of the views that can be in front, at least one.
     """
 
-    source: Any = param.Selector(objects=[], doc="The sample or file that is shown.")
+    source: Any = param.Selector(
+        objects=[], check_on_set=True, doc="The sample or file that is shown."
+    )
     event = param.Integer(0, bounds=(0, 0), doc="The event shown, counted from 0.")
-    layer: Any = param.Selector(objects=[], doc="The detector layer shown in the overview.")
-    module: Any = param.Selector(objects=[], doc="Raw id of the module whose hit maps are shown.")
-    codec: Any = param.Selector(objects=[], doc="How the decoded digis were compressed.")
-    point: Any = param.Selector(objects=[], doc="The setting of the codec: one point of the sweep.")
-    metric: Any = param.Selector(objects=[], doc="What the rate-distortion curve shows.")
+    layer: Any = param.Selector(
+        objects=[], check_on_set=True, doc="The detector layer shown in the overview."
+    )
+    module: Any = param.Selector(
+        objects=[], check_on_set=True, doc="Raw id of the module whose hit maps are shown."
+    )
+    codec: Any = param.Selector(
+        objects=[], check_on_set=True, doc="How the decoded digis were compressed."
+    )
+    point: Any = param.Selector(
+        objects=[], check_on_set=True, doc="The setting of the codec: one point of the sweep."
+    )
+    metric: Any = param.Selector(
+        objects=[], check_on_set=True, doc="What the rate-distortion curve shows."
+    )
     tolerance: Any = param.Selector(
         default=next(iter(TOLERANCES)),
         objects=list(TOLERANCES),
         doc="How far the decoded physics may be from the original.",
     )
     log_scale = param.Boolean(False, doc="Logarithmic charge colours and counts.")
-    view: Any = param.Selector(objects=[], doc="The view in front.")
+    view: Any = param.Selector(objects=[], check_on_set=True, doc="The view in front.")
     theme: Any = param.Selector(default="light", objects=["light", "dark"], doc="Page colours.")
     problem = param.String("", doc="What went wrong last; empty when nothing did.")
 
@@ -198,7 +210,7 @@ class Session(param.Parameterized):
         elif name == "point":
             self.show_point(self.data.points(self.codec)[text])
         elif name == "log_scale":
-            self.log_scale = {"true": True, "false": False}[text]
+            self.log_scale = {"true": True, "false": False}[text.lower()]
         else:
             setattr(self, name, text)
 
