@@ -12,6 +12,8 @@ import pytest
 
 import pixlab
 from pixlab.cli import main
+from pixlab.physics import METRICS, TOLERANCES
+from pixlab.study import Sweep
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
@@ -67,6 +69,25 @@ def test_names_in_the_text_exist():
     names = set(re.findall(r"`pixlab\.(\w+)(?:\([^`]*\))?`", README))
     assert names
     assert names <= set(dir(pixlab))
+
+
+def measured() -> str:
+    """The table of results, from the sweep that is shipped."""
+    shipped = Sweep.load(pixlab.samples.sweep_path())
+    head = ["setting", "bits/digi", "ROOT ZSTD-4 / this", "cluster charge, rel. rms"]
+    lines = [[*head, "clusters of unchanged size", "inside"], ["---"] + ["---:"] * 4 + ["---"]]
+    for i, row in enumerate(shipped.table.to_dict(orient="records")):
+        found = shipped.comparison(i)
+        inside = next((name for name in TOLERANCES if found.passed(name)), "none")
+        cells = [row["label"], f"{row['bits_per_digi']:.1f}", f"{row['ratio_root_zstd4']:.1f}"]
+        cells += [f"{METRICS[m].format(row[m])}%" for m in ("charge_rms", "size_unchanged")]
+        lines.append([*cells, inside])
+    return "".join("| " + " | ".join(cells) + " |\n" for cells in lines)
+
+
+def test_the_table_of_results_is_the_shipped_sweep():
+    (shown,) = re.findall(r"<!-- measured:[^>]*-->\n(.*?)<!-- end -->", README, re.S)
+    assert shown == measured()
 
 
 @pytest.mark.parametrize(
