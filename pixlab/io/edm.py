@@ -25,6 +25,7 @@ from pixlab.errors import FormatError, PixlabError
 from pixlab.io.baskets import Baskets
 from pixlab.io.files import DAMAGED, NotHere, clip, find_detector
 from pixlab.io.root import MAGIC, RootFile, class_of, walk
+from pixlab.io.rows import build
 
 __all__ = ["EdmReader", "sniff"]
 
@@ -97,12 +98,11 @@ class EdmReader:
         row, col, adc = np.empty((3, n), np.uint16)
         kernels.unpack_keys(ids, sizes, keys, detid, row, col, adc, flag)
         ends = np.concatenate([[0], np.cumsum(sizes)])[np.concatenate([[0], np.cumsum(counts)])]
-        detector = find_detector(self._detector, np.unique(ids[sizes > 0]))
         event_id = self._event_id(start, stop)
-        first_of_event = np.zeros(len(ids) + 1, bool)
-        first_of_event[np.cumsum(counts)] = True
-        first_of_event[0] = True
-        if (first_of_event[1:-1] | (ids[1:] > ids[:-1])).all():
+        event_of = np.repeat(np.arange(len(counts)), counts)
+        some = sizes > 0
+        detector = find_detector(self._detector, ids[some], event_of[some] + start)
+        if ((event_of[1:] > event_of[:-1]) | (ids[1:] > ids[:-1])).all():
             return Digis._from_sorted(
                 detector,
                 ends,
@@ -114,20 +114,9 @@ class EdmReader:
                 event_id=event_id,
                 first_event=start,
             )
-        event = np.repeat(
-            np.arange(len(counts)), np.diff(ends)
-        )  # modules in no order: never in CMS
-        return Digis.from_arrays(
-            event,
-            detid,
-            row,
-            col,
-            adc,
-            detector=detector,
-            n_events=len(counts),
-            flag=flag,
-            event_id=event_id,
-        )
+        # modules in no order, or one in pieces: never in CMS files, but nothing forbids it
+        values: dict[str, NDArray[Any]] = {"detid": detid, "row": row, "col": col, "adc": adc}
+        return build(np.diff(ends), values, flag, event_id, detector, start)
 
     def close(self) -> None:
         """Let go of the file."""

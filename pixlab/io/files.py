@@ -154,9 +154,10 @@ def boundary(path: Path, kind: str = "") -> Iterator[None]:
     try:
         yield
     except PixlabError as error:
-        if str(path) in error.cause:
-            raise
-        raise type(error)(f"{path}: {error.cause}", error.hint) from error
+        where = "" if str(path) in error.cause else f"{path}: "
+        # who reads a file cannot pass what Digis.from_arrays offers
+        hint = DAMAGED if "duplicates=" in error.hint else error.hint
+        raise type(error)(f"{where}{error.cause}", hint) from error
     except (KeyboardInterrupt, SystemExit, GeneratorExit):
         raise
     except ImportError as error:
@@ -164,7 +165,8 @@ def boundary(path: Path, kind: str = "") -> Iterator[None]:
             f"{path} cannot be read here: {error}", "install what is missing"
         ) from error
     except BaseException as error:
-        text = next((line for line in str(error).splitlines() if line.strip()), "")[:200]
+        text = next((line for line in str(error).splitlines() if line.strip()), "")[:120]
+        text = "" if text == "while reading" else text  # the first of many lines of uproot's
         raise FormatError(
             f"{path} cannot be read{kind and f' as {kind}'}: {type(error).__name__}: {text}",
             DAMAGED,
@@ -200,25 +202,31 @@ def clip(start: int, stop: int, count: int) -> tuple[int, int]:
 
 
 # -- detectors --------------------------------------------------------------------------------
-def find_detector(detector: str | Detector | None, ids: NDArray[Any]) -> Detector:
-    """The given detector, or the first of `DETECTORS` that has all of these ids.
+def find_detector(
+    detector: str | Detector | None, ids: NDArray[Any], events: NDArray[Any]
+) -> Detector:
+    """The given detector, or the first of `DETECTORS`, that has all of these ids.
+
+    Parameters
+    ----------
+    detector : str, Detector or None
+        None: look for one.
+    ids, events : int array[n]
+        Module ids, and the event that each comes from.
 
     Raises
     ------
     UnknownModuleError
-        If no detector has them, naming the first id that the first detector does not have.
+        Naming the first id that the (first) detector does not have, and its event.
     """
-    if detector is not None:
-        return get_detector(detector)
-    first: UnknownModuleError | None = None
-    for known in DETECTORS.values():
-        try:
-            known.index(ids)
-            return known
-        except UnknownModuleError as error:
-            first = first or error
-    assert first is not None  # DETECTORS is never empty
+    known = list(DETECTORS.values()) if detector is None else [get_detector(detector)]
+    distinct = np.unique(ids)
+    for one in known:
+        if np.isin(distinct, one.detid).all():
+            return one
+    i = int(np.argmin(np.isin(ids, known[0].detid)))
+    others = ", nor has any other that pixlab knows" if detector is None else ""
     raise UnknownModuleError(
-        f"no known detector has all module ids of the file: {first.cause}",
+        f"event {int(events[i])}: detector '{known[0].name}' has no module with id {int(ids[i])}{others}",
         "pass detector=, a name in DETECTORS or your own made with Detector.from_table",
-    ) from first
+    )

@@ -130,12 +130,15 @@ def _detector(array: NDArray[Any]) -> Detector:
 
 def _load(path: Path) -> dict[str, NDArray[Any]]:
     """All arrays of whole numbers or text; their sizes are checked before they are unpacked."""
-    Bytes(path).close()  # missing, empty or a directory
+    with Bytes(path) as file:  # which refuses missing and empty files, and directories
+        size = file.size
     arrays: dict[str, NDArray[Any]] = {}
     with zipfile.ZipFile(path) as archive:
         for info in archive.infolist():
             name = info.filename.removesuffix(".npy")
-            if info.file_size > max(info.compress_size, 1) * _DEFLATE:
+            if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+                raise FormatError(f"the array '{name}' is not packed as NumPy does it", DAMAGED)
+            if info.compress_size > size or info.file_size > (info.compress_size + 1) * _DEFLATE:
                 raise FormatError(f"the array '{name}' cannot be {info.file_size} bytes", DAMAGED)
             if info.filename.endswith(".npy"):
                 arrays[name] = _array(archive.read(info), name)

@@ -46,8 +46,7 @@ class RootFile:
         self.source = Bytes(path)
         self._directory: Any = None
         try:
-            if self.source.take(0, min(4, self.source.size), "the header") != MAGIC:
-                raise FormatError(f"{path} is no ROOT file", "check the path")
+            self._check_header()
             # the dict keeps uproot from reading a ':' in the path as the name of a tree
             self._directory = uproot.open(
                 {os.path.abspath(path): None},
@@ -57,18 +56,25 @@ class RootFile:
                 # classes that a damaged file describes must not reach other files
                 custom_classes=dict(uproot.classes),
             )
-            header = self._directory.file
-            if header.fEND > self.source.size:
-                raise FormatError(
-                    f"{path} is truncated: {self.source.size} bytes of {header.fEND}",
-                    "fetch it again",
-                )
-            if header.fSeekInfo:
-                self._check(header.fSeekInfo, header.fNbytesInfo, "the class descriptions")
+            # uproot knows the classes of trees; the file's own description of classes, which it
+            # turns to after an error, takes it minutes of recursion when it is damaged
+            self._directory.file._streamers = {}
             self.keys = list(self._walk(self._directory, "", 0))
         except BaseException:
             self.close()
             raise
+
+    def _check_header(self) -> None:
+        """Whether the file is ROOT's, and as long as it says (TFile: magic, version, begin, end)."""
+        head = self.source.take(0, min(20, self.source.size), "the header")
+        if not head.startswith(MAGIC):
+            raise FormatError(f"{self.path} is no ROOT file", "check the path")
+        big = int.from_bytes(head[4:8], "big") >= 1_000_000  # files over 2 GB
+        end = int.from_bytes(head[12 : 20 if big else 16], "big")
+        if len(head) < 20 or end > self.source.size:
+            raise FormatError(
+                f"{self.path} is truncated: {self.source.size} bytes of {end}", "fetch it again"
+            )
 
     def _walk(self, directory: Any, prefix: str, depth: int) -> Iterator[tuple[str, str, Any]]:
         """(name, class, key) of everything, subdirectories opened; the newest cycle only."""

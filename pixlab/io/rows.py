@@ -55,7 +55,7 @@ def check_integers(name: str, dtype: np.dtype[Any]) -> None:
     """Refuse a column that does not hold whole numbers."""
     if dtype.kind not in "iu" and not (name == "flag" and dtype.kind == "b"):
         raise FormatError(
-            f"column '{name}' holds {dtype}, whole numbers are needed",
+            f"column '{name}' holds {dtype.name}, whole numbers are needed",
             "write the column as integers",
         )
 
@@ -172,11 +172,23 @@ class RowsReader:
         return numbers, starts.astype(np.int64)
 
     def _label(self, numbers: NDArray[Any], starts: NDArray[np.int64]) -> NDArray[Any]:
+        """Event ids of events whose numbers are labels, with run and lumi where there are."""
         ids = np.zeros(len(numbers), EVENT_ID)
         ids["event"] = numbers
-        for name in ("run", "lumi"):
-            if name in self._present:
-                ids[name] = [self._part(name, s, s + 1)[0] for s in starts.tolist()]
+        for name in sorted(self._present & {"run", "lumi"}):
+            for first in range(0, self._rows, _ROWS):
+                part = self._part(name, first, min(first + _ROWS, self._rows))
+                if int(part.min()) < 0 or int(part.max()) > 0xFFFFFFFF:
+                    raise FormatError(f"column '{name}' has values that are no {name}")
+                event = np.searchsorted(starts, np.arange(first, first + len(part)), "right") - 1
+                new = starts[event] == np.arange(first, first + len(part))
+                ids[name][event[new]] = part[new]
+                if (ids[name][event] != part).any():
+                    number = int(numbers[event[np.argmax(ids[name][event] != part)]])
+                    raise FormatError(
+                        f"event {number} occurs with more than one {name}",
+                        f"split the file by {name}",
+                    )
         return ids
 
 
@@ -197,8 +209,10 @@ def build(
     """
     event = np.repeat(np.arange(len(counts)), counts)
     detid = values["detid"]
-    first = np.flatnonzero(np.append(len(detid) > 0, detid[1:] != detid[:-1]))  # ids come in runs
-    chosen = find_detector(detector, np.unique(detid[first]) if len(detid) else detid)
+    first = np.flatnonzero(
+        np.append(True, detid[1:] != detid[:-1])[: len(detid)]
+    )  # ids come in runs
+    chosen = find_detector(detector, detid[first], event[first] + start)
     row, col, adc = values["row"], values["col"], values["adc"]
     try:
         return Digis.from_arrays(

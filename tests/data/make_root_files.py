@@ -167,6 +167,72 @@ void write_file(const char* path, int n_events, int compression, int split, int 
 """
 
 
+FLAT = r"""
+#include "TFile.h"
+#include "TTree.h"
+#include <vector>
+void flat_file(const char* path, const char* kind, int first_event, const int* event, const unsigned* detid,
+               const int* row, const int* col, const int* adc, long n, int n_events) {
+  TFile file(path, "RECREATE");
+  std::string how(kind);
+  if (how == "rows") file.mkdir("dump")->cd();  // as TFileService does
+  TTree tree("digiTree", "digis");
+  int e, i, r, c, a, run = 316000, lumi, count;
+  float charge;
+  static int ids[2048], rows[2048], cols[2048], adcs[2048];
+  std::vector<unsigned int> vi;
+  std::vector<int> vr, vc;
+  std::vector<short> va;
+  tree.Branch("event", &e);
+  if (how == "rows" || how == "float") {
+    tree.Branch("run", &run), tree.Branch("lumi", &lumi);
+    tree.Branch("detId", &i), tree.Branch("row", &r), tree.Branch("col", &c);
+    if (how == "rows") tree.Branch("adc", &a);
+    else tree.Branch("adc", &charge);
+    for (long d = 0; d < n; ++d) {
+      e = event[d] + first_event, i = detid[d], r = row[d], c = col[d], a = charge = adc[d];
+      lumi = 7 + event[d];
+      tree.Fill();
+    }
+  } else {
+    if (how == "counted") {
+      tree.Branch("n", &count, "n/I");
+      tree.Branch("detId", ids, "detId[n]/I"), tree.Branch("row", rows, "row[n]/I");
+      tree.Branch("col", cols, "col[n]/I"), tree.Branch("adc", adcs, "adc[n]/I");
+    } else {
+      tree.Branch("detid", &vi), tree.Branch("row", &vr), tree.Branch("col", &vc), tree.Branch("adc", &va);
+    }
+    long d = 0;
+    for (int number = 0; number < n_events; ++number) {
+      e = number + first_event, count = 0;
+      vi.clear(), vr.clear(), vc.clear(), va.clear();
+      for (; d < n && event[d] == number; ++d, ++count) {
+        ids[count] = detid[d], rows[count] = row[d], cols[count] = col[d], adcs[count] = adc[d];
+        vi.push_back(detid[d]), vr.push_back(row[d]), vc.push_back(col[d]), va.push_back(adc[d]);
+      }
+      tree.Fill();
+    }
+  }
+  tree.Write();
+  file.Close();
+}
+"""
+
+
+def flat(digis, n_events):
+    """Flat trees as CMS users' dump modules write them: numbers, C arrays and vectors."""
+    import ROOT
+
+    ROOT.gInterpreter.Declare(FLAT)
+    types = (np.int32, np.uint32, np.int32, np.int32, np.int32)
+    names = ("event", "detid", "row", "col", "adc")
+    columns = [np.ascontiguousarray(digis[k], t) for k, t in zip(names, types, strict=True)]
+    for kind, first in (("rows", 1001), ("float", 0), ("counted", 0), ("vectors", 1001)):
+        path = HERE / f"flat_{kind}.root"
+        ROOT.flat_file(str(path), kind, first, *columns, len(columns[0]), n_events)
+        print(path.name, path.stat().st_size)
+
+
 def load_root(*, flag, version, event_number):
     """ROOT with the classes: with or without `_alreadySorted`, foreign (version 0) or versioned."""
     import ROOT
@@ -271,6 +337,28 @@ def many_events():
     return {k: v[order] for k, v in locals().items() if k in ("event", "detid", "row", "col", "adc", "flag")}  # fmt: skip
 
 
+def bad_events():
+    """Three events of three digis, and what may be wrong with the second of them."""
+    good = dict(
+        event=np.repeat(np.arange(3), 3),
+        detid=np.tile(np.array([303042564, 303042564, 344200196], np.uint32), 3),
+        row=np.array([5, 6, 7] * 3),
+        col=np.array([1, 2, 3] * 3),
+        adc=np.array([10, 20, 30] * 3),
+    )
+
+    def with_change(**at):
+        return good | {k: np.where(np.arange(9) == i, v, good[k]) for k, (i, v) in at.items()}
+
+    return {
+        "unsorted": with_change(detid=(3, 344200196), row=(3, 9)),  # ids B, A, B
+        "duplicate": with_change(row=(4, 5), col=(4, 1)),
+        "row_outside": with_change(row=(4, 160)),
+        "col_outside": with_change(col=(5, 416)),
+        "unknown_id": with_change(detid=(5, 344200197)),
+    }
+
+
 def save(name, digis, n_events):
     """The truth beside the ROOT files: plain columns sorted by event, id, row and column."""
     order = np.lexsort((digis["col"], digis["row"], digis["detid"], digis["event"]))
@@ -300,6 +388,8 @@ def main(kind, directory):
         write(root, HERE / "edm_no_events.root", {SIM: chosen(edge, np.array([0]))}, 0)
         write(root, HERE / "edm_new_only.root", {}, 2, edm_new=True, links=True)
         write(root, HERE / "edm_links_only.root", {}, 2, links=True, aux=True)
+        for name, digis in bad_events().items():
+            write(root, HERE / f"edm_bad_{name}.root", {SIM: digis}, 3, compression=207, split=1)
         save("full", full, 6), save("edge", edge, 6), save("many", many, 120)
         save("pu60", two, 2), save("pu200", one, 1)
     if kind == "flag":
@@ -342,6 +432,8 @@ def main(kind, directory):
                 split=split,
                 compression=505,
             )
+    if kind == "trees":
+        flat(many, 120)
     if kind == "old":  # 32-bit event numbers, before CMSSW 7
         root = load_root(flag=False, version=9, event_number="unsigned int")
         write(
@@ -358,7 +450,7 @@ def main(kind, directory):
 
 if __name__ == "__main__":
     if len(sys.argv) == 2:
-        for name in ("plain", "flag", "versioned", "old"):
+        for name in ("plain", "flag", "versioned", "old", "trees"):
             subprocess.run([sys.executable, __file__, sys.argv[1], name], check=True)
     else:
         main(sys.argv[2], pathlib.Path(sys.argv[1]))
