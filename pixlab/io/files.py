@@ -156,7 +156,7 @@ def boundary(path: Path, kind: str = "") -> Iterator[None]:
     except PixlabError as error:
         where = "" if str(path) in error.cause else f"{path}: "
         # who reads a file cannot pass what Digis.from_arrays offers
-        hint = DAMAGED if "duplicates=" in error.hint else error.hint
+        hint = DAMAGED if "duplicates=" in error.hint else error.hint or DAMAGED
         raise type(error)(f"{where}{error.cause}", hint) from error
     except (KeyboardInterrupt, SystemExit, GeneratorExit):
         raise

@@ -1,0 +1,364 @@
+"""The EDM reader against files that ROOT wrote, digi for digi."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pixlab.detectors import DETECTORS
+from pixlab.digis import EVENT_ID, Digis
+from pixlab.errors import FormatError, PixlabError, UnknownModuleError
+from pixlab.io import baskets as baskets_module
+from pixlab.io import iterate, read
+from pixlab.io.baskets import Baskets
+from pixlab.io.edm import EdmReader
+from pixlab.io.root import RootFile, walk
+from tests.helpers import small_detector
+from tests.io_cases import DATA, PREMIX, SIM, inside, is_clean, truth
+
+# file -> (its truth, the part of the branch name to ask for)
+FILES = {
+    "edm_pu60_zstd_split99": ("pu60", None),
+    "edm_pu200_lzma_split0": ("pu200", None),
+    "edm_full_lzma_split0_flag": ("full", None),
+    "edm_edge_zlib_split99": ("edge", None),
+    "edm_edge_zstd_split1": ("edge", None),
+    "edm_edge_lz4_split1_flag": ("edge", None),
+    "edm_many_none_split99": ("many", None),
+    "edm_many_zlib_split99_flag": ("many", None),
+    "edm_many_zstd_split2": ("many", None),
+    "edm_many_lzma_split2_flag": ("many", None),
+    "edm_many_embedded": ("many", None),
+    "edm_many_old_aux": ("many", None),
+    "edm_two_branches_split99": ("many", SIM),
+    "edm_two_branches_split1": ("many", SIM),
+    "edm_two_branches_split0": ("many", SIM),
+}
+ELSEWHERE = os.environ.get("PIXLAB_TEST_DATA", "")
+
+
+@pytest.mark.parametrize("name", FILES)
+class TestAgainstTruth:
+    def test_every_digi(self, name: str) -> None:
+        expected, branch = FILES[name]
+        found = read(DATA / f"{name}.root", branch=branch)
+        assert found == truth(expected)
+        assert inside(found)
+
+    def test_flag_bits(self, name: str) -> None:
+        expected, branch = FILES[name]
+        flag = truth(expected).flag
+        found = read(DATA / f"{name}.root", branch=branch).flag
+        assert found is not None
+        assert np.array_equal(found, np.zeros(len(found), bool) if flag is None else flag)
+
+    @pytest.mark.parametrize("size", [1, 7, 50])
+    def test_blocks(self, name: str, size: int) -> None:
+        expected, branch = FILES[name]
+        blocks = list(iterate(DATA / f"{name}.root", events=size, branch=branch))
+        assert all(len(b) == size for b in blocks[:-1])
+        assert Digis.concatenate(blocks) == truth(expected)
+
+    def test_ranges(self, name: str) -> None:
+        expected, branch = FILES[name]
+        for events in (slice(1, 3), slice(-2, None), slice(None, None, 3), slice(2, 0, -1)):
+            found = read(DATA / f"{name}.root", branch=branch, events=events)
+            assert found == truth(expected)[events]
+
+
+class TestElsewhere:
+    """More files, where ``PIXLAB_TEST_DATA`` names a directory of them."""
+
+    @pytest.fixture
+    def directory(self) -> Path:
+        if not ELSEWHERE:
+            pytest.skip("PIXLAB_TEST_DATA names no directory with more files")
+        return Path(ELSEWHERE)
+
+    def test_every_digi(self, directory: Path) -> None:
+        stems = {p.stem.removeprefix("truth_"): p for p in directory.glob("truth_*.npz")}
+        files = sorted(directory.glob("edm_*.root"))
+        assert files, f"no edm_*.root in {directory}"
+        for path in files:
+            fitting = [s for s in stems if path.stem.removeprefix("edm_").startswith(s)]
+            with np.load(stems[max(fitting, key=len)]) as columns:
+                kept = dict(columns)
+            found = read(path)
+            expected = Digis.from_arrays(**kept, detector="phase1", n_events=len(found))
+            assert found == expected, path
+
+    def test_flat_tree(self, directory: Path) -> None:
+        flat = read(directory / "flat_digiTree_phase1_pu60.root")
+        assert flat == read(directory / "edm_phase1_pu60_zstd4_split99.root")[: len(flat)]
+        assert len(flat) == 4
+
+    def test_real_file_without_pixel_digis(self, directory: Path) -> None:
+        path = directory / "cms_edm_simhits.root"
+        with pytest.raises(FormatError, match=r"100 events of .*PSimHit") as caught:
+            read(path)
+        assert is_clean(caught.value, path)
+
+    def test_real_event_numbers(self, directory: Path) -> None:
+        file = RootFile(directory / "cms_edm_simhits.root")
+        reader = object.__new__(EdmReader)  # the file has events, but no digis to open it for
+        reader._file, reader.count = file, 100
+        (branch,) = (b for b in file.tree("Events").branches if b.name == "EventAuxiliary")
+        reader._numbers = reader._event_auxiliary(branch)
+        ids = reader._event_id(0, 100)
+        file.close()
+        assert ids is not None
+        assert (ids["run"] == 1).all()
+        assert np.array_equal(ids["event"], np.arange(1, 101))
+        assert ids["lumi"].min() >= 1
+
+
+class TestEventNumbers:
+    def test_newer(self) -> None:
+        for split in (99, 1, 0):
+            found = read(DATA / f"edm_two_branches_split{split}.root", branch=SIM).event_id
+            assert found is not None
+            assert found.dtype == EVENT_ID
+            place = np.arange(120)
+            assert np.array_equal(found["run"], 316000 + place // 2)
+            assert np.array_equal(found["lumi"], 7 + place)
+            assert np.array_equal(found["event"], 3 * 2**32 + place)
+
+    def test_32_bits(self) -> None:
+        found = read(DATA / "edm_many_old_aux.root", events=(50, 60)).event_id
+        assert found is not None
+        assert np.array_equal(found["event"], 1000000 + np.arange(50, 60))
+        assert np.array_equal(found["run"], 316000 + np.arange(50, 60) // 2)
+
+    def test_none(self) -> None:
+        assert read(DATA / "edm_many_none_split99.root").event_id is None
+
+
+class TestBranches:
+    path = DATA / "edm_two_branches_split99.root"
+
+    def test_several_are_listed(self) -> None:
+        with pytest.raises(PixlabError, match=f"2 branches: .*{SIM}.*{PREMIX}.*branch=") as caught:
+            read(self.path)
+        assert is_clean(caught.value, self.path)
+
+    @pytest.mark.parametrize("split", [99, 1, 0])
+    def test_other_product(self, split: int) -> None:
+        found = read(DATA / f"edm_two_branches_split{split}.root", branch=PREMIX)
+        assert len(found) == 120
+        assert found[:6] == truth("edge")
+        assert found[6:].n_digis == 0
+
+    def test_chosen_by_name_or_part(self) -> None:
+        full = f"PixelDigiedmDetSetVector_{SIM}."
+        for name in (full, full.rstrip("."), SIM, "HLT", "simSi"):
+            assert read(self.path, branch=name) == truth("many")
+            assert sum(len(b) for b in iterate(self.path, branch=name)) == 120
+
+    def test_none_like_it(self) -> None:
+        with pytest.raises(PixlabError, match=f"like 'RAW'; choose one of .*{SIM}"):
+            read(self.path, branch="RAW")
+        with pytest.raises(PixlabError, match="2 branches"):
+            read(self.path, branch="PixelDigi")
+
+    def test_edm_new_is_refused_by_name(self) -> None:
+        for path, branch in ((DATA / "edm_new_only.root", None), (self.path, "siPixelDigis__RECO")):
+            with pytest.raises(PixlabError, match=r"edmNew::DetSetVector<PixelDigi>") as caught:
+                read(path, branch=branch)
+            assert is_clean(caught.value, path)
+
+    def test_without_pixel_digis(self) -> None:
+        path = DATA / "edm_links_only.root"
+        with pytest.raises(PixlabError, match=r"2 events of .*PixelDigiSimLink") as caught:
+            read(path)
+        assert is_clean(caught.value, path)
+
+
+class TestOddFiles:
+    def test_no_digis_and_no_events(self) -> None:
+        assert read(DATA / "edm_empty.root") == Digis.empty("phase1", 3)
+        assert read(DATA / "edm_no_events.root") == Digis.empty("phase1", 0)
+        assert list(iterate(DATA / "edm_no_events.root")) == []
+
+    def test_objectwise_is_refused(self) -> None:
+        with pytest.raises(FormatError, match=r"event 0: .* object by object.*MemberWise"):
+            read(DATA / "edm_many_objectwise.root")
+
+    def test_modules_in_no_order(self) -> None:
+        found = read(DATA / "edm_bad_unsorted.root")
+        assert found.detid[3:6].tolist() == [303042564, 344200196, 344200196]
+        assert found.row[3:6].tolist() == [6, 7, 9]
+
+    @pytest.mark.parametrize(
+        ("name", "words"),
+        [
+            ("row_outside", "event 1, module 303042564: row 160 is outside 0 to 159"),
+            ("col_outside", "event 1, module 344200196: col 416 is outside 0 to 415"),
+            ("duplicate", "event 1: pixel row 5, col 1 of module 303042564 occurs twice"),
+            ("unknown_id", "event 1: detector 'phase1' has no module with id 344200197"),
+        ],
+    )
+    def test_mistakes_name_the_event(self, name: str, words: str) -> None:
+        path = DATA / f"edm_bad_{name}.root"
+        for events in (None, (1, 3)):
+            with pytest.raises(PixlabError, match=words) as caught:
+                read(path, events=events)
+            assert is_clean(caught.value, path)
+        assert read(path, events=(2, 3)).n_digis == 3
+        assert "duplicates=" not in str(caught.value)
+
+    def test_detector(self) -> None:
+        path = DATA / "edm_edge_zlib_split99.root"
+        assert read(path).detector is DETECTORS["phase1"]
+        assert read(path, detector="phase1-run3").detector is DETECTORS["phase1-run3"]
+        with pytest.raises(UnknownModuleError, match="event 1: detector 'toy' has no module"):
+            read(path, detector=small_detector())
+
+
+def test_baskets_are_unpacked_when_they_are_needed_and_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    unpacked: list[str] = []
+
+    def counting(data: memoryview, size: int, what: str, *limit: int) -> np.ndarray:
+        unpacked.append(what)
+        return original(data, size, what, *limit)
+
+    original = baskets_module.unpack
+    monkeypatch.setattr(baskets_module, "unpack", counting)
+    blocks = iterate(DATA / "edm_many_none_split99.root", events=10)
+    first = next(blocks)
+    assert len(unpacked) == 2  # one of ids, one of digis, of ten in the file
+    rest = list(blocks)
+    assert len(unpacked) == len(set(unpacked)) == 10
+    assert Digis.concatenate([first, *rest]) == truth("many")
+
+
+class TestKernels:
+    """`scan` on bytes that no file would have: it stops, or all it found lies inside."""
+
+    @settings(max_examples=300, deadline=None, derandomize=True)
+    @given(data=st.data())
+    def test_bounds(self, data: st.DataObject) -> None:
+        from pixlab.io import edm_kernels as kernels
+
+        form = data.draw(
+            st.sampled_from([kernels.WRAPPER, kernels.OBJECT, kernels.SETS, kernels.DIGIS])
+        )
+        content, counts = self.entries(form)
+        changes = data.draw(
+            st.lists(st.tuples(st.integers(0, 10**6), st.integers(0, 255)), max_size=4)
+        )
+        for at, value in changes:
+            content[at % len(content)] = value
+        cuts = data.draw(st.lists(st.integers(0, len(content)), min_size=1, max_size=3))
+        offsets = np.array([0, *sorted(cuts), len(content)] if changes else [0, len(content)])
+        n = len(offsets) - 1
+        n_sets = np.resize(counts, n) if form == kernels.DIGIS else np.zeros(n, np.int64)
+        ids_at, digis_at, n_digis = np.zeros((3, n), np.int64)
+        content.flags.writeable = False
+        problem, entry = kernels.scan(content, offsets, form, n_sets, ids_at, digis_at, n_digis)
+        assert problem in (0, *kernels.PROBLEMS)
+        assert 0 <= entry < n
+        if not changes:
+            assert problem == 0
+        if problem:
+            return
+        assert 4 * (n_sets.sum() + n_digis.sum()) <= 2 * len(content)
+        assert 4 * n_digis.sum() <= len(content)
+        for e in range(n):
+            if n_sets[e]:
+                end = digis_at[e] + 4 * (n_sets[e] + n_digis[e])
+                assert offsets[e] <= digis_at[e] <= end <= offsets[e + 1]
+                assert form == kernels.DIGIS or ids_at[e] + 4 * n_sets[e] <= digis_at[e]
+
+    @staticmethod
+    def entries(form: int) -> tuple[np.ndarray, np.ndarray]:
+        """A true entry of a real file in this form, and the number of modules in it."""
+        names = ["edm_two_branches_split0", "edm_two_branches_split1", "edm_many_zstd_split2"]
+        name = [*names, "edm_many_none_split99"][form]
+        reader = EdmReader(DATA / f"{name}.root", branch=SIM)
+        piece = next(iter(reader._sets.pieces(3, 4)))
+        counts = reader._split_ids(3, 4)[0] if reader._ids is not None else np.zeros(1, np.int64)
+        reader.close()
+        return np.array(piece.data[piece.offsets[0] : piece.offsets[1]]), counts
+
+    @settings(max_examples=100, deadline=None, derandomize=True)
+    @given(seed=st.integers(0, 2**32), sizes=st.lists(st.integers(0, 300), max_size=5))
+    def test_sort(self, seed: int, sizes: list[int]) -> None:
+        from pixlab.io import edm_kernels as kernels
+
+        rng = np.random.default_rng(seed)
+        keys = rng.integers(0, 2**32, sum(sizes), np.uint32)
+        expected = keys >> 11  # row and column; counts of one pixel keep their order
+        parts = np.split(expected, np.cumsum(sizes)[:-1]) if sizes else []
+        kernels.sort_modules(np.array(sizes, np.int64), keys)
+        assert np.array_equal(keys >> 11, np.concatenate([np.sort(p) for p in parts] or [keys]))
+
+
+class Changed:
+    """A branch of uproot's with some members replaced."""
+
+    embedded_baskets: tuple[object, ...] = ()
+
+    def __init__(self, branch: Any, **members: Any) -> None:
+        self.name, self._branch, self._members = branch.name, branch, members
+
+    def member(self, name: str) -> Any:
+        return self._members[name] if name in self._members else self._branch.member(name)
+
+
+class TestBaskets:
+    @pytest.fixture
+    def file(self) -> Iterator[RootFile]:
+        file = RootFile(DATA / "edm_many_none_split99.root")
+        yield file
+        file.close()
+
+    def branch(self, file: RootFile, end: str) -> Any:
+        return next(b for b in walk(file.tree("Events")) if b.name.endswith(end))
+
+    @pytest.mark.parametrize(
+        "members",
+        [
+            {"fEntries": 2**40},
+            {"fEntries": 119},
+            {"fEntries": -1},
+            {"fWriteBasket": 3},
+            {"fBasketEntry": np.array([0, 40, 30, 60, 80, 90, 100, 120])},
+            {"fBasketEntry": np.array([1, 16, 34, 52, 69, 86, 103, 120])},
+            {"fBasketSeek": np.zeros(10, np.int64)},
+        ],
+        ids=str,
+    )
+    def test_sums(self, file: RootFile, members: dict[str, Any]) -> None:
+        branch = self.branch(file, "_sets.data")
+        assert Baskets(file.source, Changed(branch)).entries == 120
+        with pytest.raises(FormatError, match="do not add up"):
+            Baskets(file.source, Changed(branch, **members))
+
+    @pytest.mark.parametrize(
+        ("member", "change", "words"),
+        [
+            ("fBasketSeek", 10**12, "should be at bytes"),
+            ("fBasketSeek", -(10**12), "should be at bytes"),
+            ("fBasketSeek", 1, "has a header of another size"),
+            ("fBasketBytes", 2**31 - 10**6, "should be at bytes"),
+            ("fBasketBytes", -1, "has a header of another size"),
+            ("fBasketBytes", -(10**6), "should be at bytes"),
+            ("fBasketEntry", [0, 1, 0, 0, 0, 0, 0, 0], "another number of entries"),
+        ],
+    )
+    def test_places_and_sizes(self, file: RootFile, member: str, change: Any, words: str) -> None:
+        branch = self.branch(file, "_sets.data")
+        values = branch.member(member)[:8].astype(np.int64) + change
+        changed = Changed(branch, **{member: values})
+        with pytest.raises(FormatError, match=words):
+            for _ in Baskets(file.source, changed).pieces(0, 120):
+                pass
