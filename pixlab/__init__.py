@@ -24,6 +24,7 @@ _EXPORTS = {
     "CODECS": "pixlab.codecs",
     "Lossless": "pixlab.codecs",
     "PatchVQ": "pixlab.codecs",
+    "ClusterVQ": "pixlab.codecs",
     "load_model": "pixlab.codecs",
     "read": "pixlab.io",
     "iterate": "pixlab.io",

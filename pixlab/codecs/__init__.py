@@ -8,18 +8,20 @@ import zlib
 from pathlib import Path
 
 from pixlab.codecs.base import Chunk, Codec, Model, Stream
+from pixlab.codecs.cluster_vq import ClusterVQ, ClusterVQModel
 from pixlab.codecs.lossless import Lossless, LosslessModel
 from pixlab.codecs.patch_vq import PatchVQ, PatchVQModel
 from pixlab.detectors import Detector
 from pixlab.errors import FormatError, PixlabError
 
-__all__ = ["CODECS", "Chunk", "Codec", "Lossless", "Model", "PatchVQ", "Stream"]
+__all__ = ["CODECS", "Chunk", "ClusterVQ", "Codec", "Lossless", "Model", "PatchVQ", "Stream"]
 __all__ += ["load_model", "make_codec", "model_from_bytes", "unpack_model"]
 
 # name -> (knobs, model)
 _MODELS: dict[str, tuple[type[Codec], type[Model]]] = {
     Lossless.key: (Lossless, LosslessModel),
     PatchVQ.key: (PatchVQ, PatchVQModel),
+    ClusterVQ.key: (ClusterVQ, ClusterVQModel),
 }
 CODECS: dict[str, type[Codec]] = {key: codec for key, (codec, _) in _MODELS.items()}
 _MAX_MODEL = 1 << 28  # bytes of an unpacked model

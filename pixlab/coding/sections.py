@@ -21,10 +21,12 @@ from numpy.typing import NDArray
 
 from pixlab.coding.layout import Layout
 from pixlab.coding.positions import POSITION_SLOTS, code_positions, find_starts
+from pixlab.coding.priors import restore, store
 from pixlab.coding.rangecoder import (
     FRESH,
     INPUTS,
     UNIT_WEIGHT,
+    code_count,
     code_simple,
     finish,
     overrun,
@@ -34,11 +36,11 @@ from pixlab.coding.shapes import SHAPE_ROWS, SHAPE_SLOTS, code_shapes
 from pixlab.coding.values import VALUE_ROWS, VALUE_SLOTS, code_values, plain_slots
 from pixlab.errors import FormatError
 
-__all__ = ["Hits", "Probabilities", "decode_flags", "decode_hits", "decode_values", "encode_flags"]
-__all__ += ["encode_hits", "encode_values"]
+__all__ = ["Hits", "Probabilities"]
+__all__ += ["decode_flags", "decode_hits", "decode_numbers", "decode_values"]
+__all__ += ["encode_flags", "encode_hits", "encode_numbers", "encode_values"]
 
 _INITIAL_WEIGHT = int(0.3 * UNIT_WEIGHT)
-_LEARNED_COUNT = 30  # how sure a stored starting probability is allowed to be
 MAX_DIGIS = 1 << 27  # of one chunk
 
 Section = bytes
@@ -86,7 +88,7 @@ class Probabilities:
         for name, array in (stored or {}).items():
             kind, _, key = name.partition(".")
             if kind == "prior" and key in self.tables:
-                _restore(name, self.tables[key], array)
+                restore(name, self.tables[key], array)
             elif kind == "weight" and key in self.weights:
                 if array.shape != self.weights[key].shape or array.dtype != np.int16:
                     raise FormatError(f"array '{name}' of the model is damaged")
@@ -111,25 +113,10 @@ class Probabilities:
         """The present state in a form that is small to store (`Probabilities(stored=...)`)."""
         stored: dict[str, Array] = {}
         for key, table in self.tables.items():
-            seen = (table & np.uint32(1023)) >= 2
-            # probability in 8 bits, count in 5: 0 means never seen
-            p = (table >> np.uint32(24)).astype(np.uint16)
-            count = np.minimum(table & np.uint32(1023), _LEARNED_COUNT).astype(np.uint16)
-            stored[f"prior.{key}"] = np.where(seen, p << 8 | count, 0).astype(np.uint16)
+            stored[f"prior.{key}"] = store(table)
         for key, weights in self.weights.items():
             stored[f"weight.{key}"] = np.clip(weights >> 4, -32768, 32767).astype(np.int16)
         return stored
-
-
-def _restore(name: str, table: Array, stored: Array) -> None:
-    if stored.shape != table.shape or stored.dtype != np.uint16:
-        raise FormatError(f"array '{name}' of the model is damaged")
-    count = (stored & 0xFF).astype(np.uint32)
-    if count.max(initial=0) > _LEARNED_COUNT:
-        raise FormatError(f"array '{name}' of the model is damaged")
-    p = (stored >> 8).astype(np.uint32)
-    # the middle of the step that the 8 bits stand for
-    table[:] = np.where(count > 0, (p << 24) | (1 << 23) | count, FRESH)
 
 
 def _write(guess: int, run: Callable[[Array], int]) -> bytes:
@@ -271,6 +258,37 @@ def _code_values(
         reading, buf, layout, hits.module, hits.offsets, hits.row, hits.col, values, state.bits,
         top, state.tables["values"], state.weights["values"], state.tables["plain"],
     )  # fmt: skip
+
+
+def encode_numbers(numbers: Array) -> Section:
+    """A section of a few numbers from 0 to 2^30 without context."""
+    values = numbers.astype(np.int64)
+    return _write(8 * len(values) + 64, lambda buf: _code_numbers(False, buf, values))
+
+
+def decode_numbers(section: Section, n: int) -> Array:
+    """The numbers that `encode_numbers` wrote: int64[n].
+
+    Raises
+    ------
+    FormatError
+        If the section is damaged.
+    """
+    values = np.zeros(n, np.int64)
+    if _code_numbers(True, _bytes(section), values) < 0:
+        raise FormatError("the explicit counts are damaged")
+    return values
+
+
+@njit(cache=True, nogil=True)
+def _code_numbers(reading, buf, values):  # type: ignore[no-untyped-def]
+    state = start(reading, buf)
+    table = np.full(512, FRESH, np.uint32)
+    for i in range(len(values)):
+        values[i], state = code_count(state, reading, buf, values[i], table, 0)
+        if values[i] < 0 or (reading and overrun(state, buf)):
+            return -1
+    return 0 if reading else finish(state, buf)
 
 
 def encode_flags(flags: Array) -> Section:
