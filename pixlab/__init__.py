@@ -20,6 +20,7 @@ _EXPORTS = {
     "PixlabError": "pixlab.errors",
     "FormatError": "pixlab.errors",
     "UnknownModuleError": "pixlab.errors",
+    "premix": "pixlab.premixing",
     "cluster": "pixlab.clusters",
     "CODECS": "pixlab.codecs",
     "Lossless": "pixlab.codecs",

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pixlab import __version__
-from pixlab.codecs import Codec, Lossless, Model, PatchVQ, model_from_bytes
+from pixlab.codecs import ClusterVQ, Codec, Lossless, Model, PatchVQ, model_from_bytes
 from pixlab.digis import Digis
 from pixlab.errors import FormatError, PixlabError
 from pixlab.io import compress, decompress
@@ -120,8 +120,13 @@ class Sweep:
 
 
 def default_codecs() -> list[Codec]:
-    """Lossless coding, and tile codebooks from 16 to 4,096 codes."""
-    return [Lossless(priors=True), *(PatchVQ(codebook_size=n) for n in CODEBOOK_SIZES)]
+    """Lossless coding, clusters in finer and coarser steps, and tile codebooks up to 4,096 codes."""
+    steps = [
+        ClusterVQ(charge_step=c, row_step=r, col_step=w)
+        for c, r, w in ((0.07, 0.05, 0.08), (0.14, 0.097, 0.15), (0.28, 0.2, 0.3), (0.5, 0.33, 0.45))
+    ]
+    books = [PatchVQ(codebook_size=n) for n in CODEBOOK_SIZES]
+    return [Lossless(priors=True), *steps, *books]
 
 
 def evaluate(model: Model, digis: Digis) -> dict[str, Any]:
@@ -235,9 +240,13 @@ def sweep(
 
 def _label(codec: Codec) -> str:
     """The codec and the knobs that are not at their defaults."""
-    changed = {
-        k: v for k, v in codec.knobs().items() if v != codec.param[k].default and k != "priors"
-    }
-    if "codebook_size" in codec.knobs():
-        changed = {"codebook_size": codec.knobs()["codebook_size"]} | changed
-    return " ".join([codec.key, *(f"{k.replace('_', ' ')} {v}" for k, v in changed.items())])
+    knobs = codec.knobs()
+    changed = {k: v for k, v in knobs.items() if v != codec.param[k].default and k != "priors"}
+    if "codebook_size" in knobs:
+        changed["codebook_size"] = knobs["codebook_size"]
+    order = {k: i for i, k in enumerate(vars(type(codec)))}  # as they are declared
+    words = [
+        f"{k.removesuffix('_step').replace('_', ' ')} {changed[k]}"
+        for k in sorted(changed, key=lambda k: order.get(k, 0))
+    ]
+    return " ".join([codec.key, *words])
