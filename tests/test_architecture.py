@@ -19,6 +19,7 @@ RANK = {
     "progress": 0,
     "digis": 1,
     "detectors": 1,
+    "premixing": 2,
     "clusters": 2,
     "coding": 3,
     "codecs": 4,

@@ -6,6 +6,7 @@ Nothing else in pixlab names a detector. A new one is one entry in `DETECTORS`.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from importlib import import_module
 
 from pixlab.detectors.base import Detector, Sensor
 from pixlab.detectors.phase1 import phase1, phase1_detid
@@ -35,10 +36,28 @@ class _Detectors(Mapping[str, Detector]):
         return len(self._builders)
 
 
+def _later(module: str, function: str, *arguments: str) -> Callable[[], Detector]:
+    """A builder whose module is imported when it is first called."""
+    return lambda: getattr(import_module(f"pixlab.detectors.{module}"), function)(*arguments)
+
+
+# In the order in which a file without a detector's name is tried. Ids of Phase 0, of ACTS and of
+# single chips are no one else's. Phase 1 and 2 share some; there, only Phase 1 has two panels, and
+# only Phase 2 a ninth module on a ladder and more than one in a ring.
 DETECTORS: Mapping[str, Detector] = _Detectors(
     {
         "phase1": lambda: phase1("linear"),
         "phase1-run3": lambda: phase1("run3"),
+        "phase0": _later("phase0", "phase0"),
+        "phase2": _later("phase2", "phase2", "50x50", "tot"),
+        "phase2-premix": _later("phase2", "phase2", "50x50", "linear"),
+        "phase2-25x100": _later("phase2", "phase2", "25x100", "tot"),
+        "phase2-25x100-premix": _later("phase2", "phase2", "25x100", "linear"),
+        "trackml": _later("generic", "generic", "trackml"),
+        "acts-generic": _later("generic", "generic", "acts-generic"),
+        "odd": _later("odd", "odd"),
+        "fei4": _later("chips", "fei4"),
+        "timepix": _later("chips", "timepix"),
     }
 )
 
@@ -56,6 +75,6 @@ def get_detector(detector: str | Detector) -> Detector:
     if detector not in DETECTORS:
         raise PixlabError(
             f"no detector is called '{detector}'",
-            f"choose one of {', '.join(DETECTORS)}, or build one with Detector.from_table",
+            f"choose one of {', '.join(DETECTORS)}, or describe one with Detector.from_table",
         )
     return DETECTORS[detector]

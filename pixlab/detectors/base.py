@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, Self
+from os import PathLike
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -15,11 +15,6 @@ from numpy.typing import ArrayLike, NDArray
 from pixlab.errors import FormatError, PixlabError, UnknownModuleError
 
 __all__ = ["Detector", "Sensor"]
-
-_TABLE_COLUMNS = ("layer", "ladder", "module", "side", "x", "y", "z", "pitch_row", "pitch_col")
-_MAX_MODULES = 1 << 20  # a table from a file may not ask for more
-_MAX_SIDE = 1 << 14  # rows or columns of one sensor
-_MAX_PIXELS = 1 << 24  # of one sensor
 
 
 @dataclass(frozen=True)
@@ -259,15 +254,19 @@ class Detector:
         adc_max: int = 255,
         electrons_per_adc: float = 1.0,
         electrons_offset: float = 0.0,
-    ) -> Self:
+    ) -> Detector:
         """A detector from a table with one row a module (dict of columns or DataFrame).
 
         Parameters
         ----------
         table : mapping of columns
-            ``detid``, ``rows``, ``cols`` are required; ``layer`` (name or number), ``ladder``,
-            ``module``, ``side``, ``x``, ``y``, ``z`` (cm), ``pitch_row``, ``pitch_col`` (um)
-            may be left out.
+            ``detid``, ``rows``, ``cols`` are required. May be left out: ``layer`` (name or
+            number), ``ladder``, ``module``, ``side``; ``x``, ``y``, ``z`` (module centre, cm);
+            ``pitch_row``, ``pitch_col`` (um); ``row_x``, ``row_y``, ``row_z``, ``col_x``,
+            ``col_y``, ``col_z`` (directions in which rows and columns grow; by default as in a
+            barrel around z); ``chip_rows``, ``chip_cols`` (size of a readout chip) and
+            ``double_edges`` (1 where pixels at chip edges are twice as long, see `Sensor`);
+            ``cluster_threshold`` (electrons).
         name : str
             Name of the detector; not one of `DETECTORS`.
         adc_max : int
@@ -280,96 +279,40 @@ class Detector:
         PixlabError
             If a column is missing, of unequal length or out of range, or an id occurs twice.
         """
-        columns = {str(k): list(table[k]) for k in table}
-        for needed in ("detid", "rows", "cols"):
-            if needed not in columns:
-                raise PixlabError(
-                    f"the table of detector '{name}' has no column '{needed}'",
-                    f"give at least detid, rows and cols (found: {', '.join(columns) or 'none'})",
-                )
-        m = len(columns["detid"])
-        if any(len(v) != m for v in columns.values()):
-            raise PixlabError(f"the columns of detector '{name}' differ in length")
-        if m > _MAX_MODULES:
-            raise PixlabError(f"detector '{name}' has more than {_MAX_MODULES} modules")
-        if not 0 < int(adc_max) <= 65535:
-            raise PixlabError(f"adc_max of detector '{name}' must be 1 to 65535")
-        try:
-            wide = np.array(columns["detid"], np.int64)
-            shape = np.array([columns["rows"], columns["cols"]], np.int64).reshape(2, m)
-            number = {
-                k: np.array(columns[k], float)
-                for k in _TABLE_COLUMNS
-                if k in columns and k != "layer"
-            }
-        except (TypeError, ValueError, OverflowError) as error:
-            raise PixlabError(f"the table of detector '{name}' has a bad value: {error}") from error
-        if m and (wide.min() < 0 or wide.max() > 0xFFFFFFFF):
-            raise PixlabError(f"a detid of detector '{name}' does not fit 32 bits")
-        if m and (shape.min() < 1 or shape.max() > _MAX_SIDE):
-            raise PixlabError(f"rows and cols of detector '{name}' must be 1 to {_MAX_SIDE}")
-        if m and int((shape[0] * shape[1]).max()) > _MAX_PIXELS:
-            raise PixlabError(f"a module of detector '{name}' has more than {_MAX_PIXELS} pixels")
-        order = np.argsort(wide, kind="stable")
-        detid = wide[order].astype(np.uint32)
-        if (np.diff(wide[order]) == 0).any():
-            twice = int(detid[:-1][np.diff(wide[order]) == 0][0])
-            raise PixlabError(f"detector '{name}' has module id {twice} twice")
+        from pixlab.detectors.table import build
 
-        def column(key: str, default: float) -> NDArray[np.float64]:
-            values = number.get(key, np.full(m, default))[order]
-            if not np.isfinite(values).all():
-                raise PixlabError(
-                    f"column '{key}' of detector '{name}' has a value that is no number"
-                )
-            return values
+        return build(table, name, adc_max, electrons_per_adc, electrons_offset)
 
-        names = [str(v) for v in columns.get("layer", ["all"] * m)]
-        layers = tuple(dict.fromkeys(names[i] for i in order))
-        place = {layer: i for i, layer in enumerate(layers)}
-        pitch_row, pitch_col = column("pitch_row", 1.0), column("pitch_col", 1.0)
-        described = list(
-            zip(*(a.tolist() for a in (*shape[:, order], pitch_row, pitch_col)), strict=True)
-        )
-        sensors = list(dict.fromkeys(described))
-        if len(sensors) > 255:
-            raise PixlabError(f"detector '{name}' has more than 255 kinds of sensor")
-        position = np.stack([column(k, 0.0) for k in "xyz"], axis=1)
-        axis_col = np.tile([0.0, 0.0, 1.0], (m, 1))
-        radius = np.hypot(position[:, 0], position[:, 1])
-        phi = np.where(radius > 0, np.arctan2(position[:, 1], position[:, 0]), 0.0)
-        axis_row = np.stack([-np.sin(phi), np.cos(phi), np.zeros(m)], axis=1)
-        electrons = electrons_per_adc * np.arange(int(adc_max) + 1) + electrons_offset
-        kept = {k: [v[i] for i in order] for k, v in columns.items() if k in _TABLE_COLUMNS}
-        kept |= {
-            "detid": detid.tolist(),
-            "rows": shape[0, order].tolist(),
-            "cols": shape[1, order].tolist(),
-        }
-        return cls(
-            name=name,
-            detid=detid,
-            layers=layers,
-            layer=np.array([place[names[i]] for i in order], np.int16),
-            ladder=column("ladder", 0).astype(np.int16),
-            module=column("module", 0).astype(np.int16),
-            side=column("side", 0).astype(np.int16),
-            position=position,
-            axis_row=axis_row,
-            axis_col=axis_col,
-            sensors=tuple(Sensor(*s) for s in sensors),
-            sensor=np.array([sensors.index(s) for s in described], np.uint8),
-            electrons_table=electrons.astype(np.float32)[None, :],
-            response=np.zeros(m, np.uint8),
-            cluster_threshold=np.zeros(m),
-            _table=json.loads(
-                json.dumps(
-                    kept
-                    | {"adc": [int(adc_max), float(electrons_per_adc), float(electrons_offset)]},
-                    default=_plain,
-                )
-            ),
-        )
+    @classmethod
+    def from_file(
+        cls,
+        path: str | PathLike[str],
+        *,
+        name: str | None = None,
+        adc_max: int = 255,
+        electrons_per_adc: float = 1.0,
+        electrons_offset: float = 0.0,
+    ) -> Detector:
+        """A detector from a JSON, CSV or parquet file with the columns of `from_table`.
+
+        Parameters
+        ----------
+        path : path
+            ``.json`` (an object of columns, a list of rows, or what `to_json` gives), ``.csv``
+            (one line a module under a header) or ``.parquet``.
+        name : str, optional
+            Default: the name in the file, or else the file's name without its suffix.
+        adc_max, electrons_per_adc, electrons_offset
+            As in `from_table`; a description written by `to_json` has its own.
+
+        Raises
+        ------
+        PixlabError
+            If the file is missing, of another kind, or its table is refused by `from_table`.
+        """
+        from pixlab.detectors.table import load
+
+        return load(path, name, adc_max, electrons_per_adc, electrons_offset)
 
     def to_json(self) -> dict[str, Any]:
         """A description that `from_json` reads: the name, and the table of a user's own detector."""
@@ -429,8 +372,3 @@ class Detector:
 
     def __repr__(self) -> str:
         return f"<Detector {self.name}: {len(self)} modules, {len(self.layers)} layers>"
-
-
-def _plain(value: Any) -> Any:
-    """A numpy scalar as the Python number that JSON knows."""
-    return value.item() if isinstance(value, np.generic) else str(value)
