@@ -337,7 +337,7 @@ def test_phase0_disks_have_no_wide_gaps():
 
 
 def test_phase2_time_over_threshold_at_the_points_of_the_reference():
-    # PixelThresholdClusterizer.cc with the numbers of its cfi: FACTS of the dual slope
+    # PixelThresholdClusterizer.cc with the numbers of its cfi
     tot = DETECTORS["phase2"].electrons_table[0]
     assert tot[[1, 2, 7, 8, 9, 15]].tolist() == [1750, 3250, 10750, 14500, 20500, 56500]
 

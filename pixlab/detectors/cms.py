@@ -6,7 +6,7 @@ forward (`DataFormats/DetId/interface/DetId.h`). The fields below that differ:
 * ``phase1``, also of Phase 2: `Geometry/TrackerCommonData/data/PhaseI/trackerParameters.xml` and
   ``PhaseII/trackerParameters.xml`` (the vectors pxbPars and pxfPars). In Phase 2 the blade is the
   ring of a disk, and the panel is always 1.
-* ``phase0``, 2008 to 2016: all 1,440 ids made with these shifts are those of
+* ``phase0``, 2008 to 2016: read off the ids in
   `CalibTracker/SiPixelESProducers/data/PixelSkimmedGeometry.txt`.
 """
 

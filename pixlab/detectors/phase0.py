@@ -2,8 +2,8 @@
 
 Sources, paths in cms-sw/cmssw:
 
-* ids and shapes: `CalibTracker/SiPixelESProducers/data/PixelSkimmedGeometry.txt`; all of its 1,440
-  lines agree with this table;
+* ids and shapes: `CalibTracker/SiPixelESProducers/data/PixelSkimmedGeometry.txt`, of which the
+  tests hold some lines;
 * the four half ladders of a barrel layer: `DataFormats/SiPixelDetId/src/PixelBarrelName.cc`;
 * disks, blades, plaquettes: `Geometry/TrackerCommonData/data/pixfwd.xml`, ``pixfwdDisk.xml``,
   ``pixfwdPanel.xml``, ``plugins/DDPixFwdBlades.cc``;
