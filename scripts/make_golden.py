@@ -15,7 +15,7 @@ import pixlab
 from pixlab.codecs import make_codec
 
 GOLDEN = Path(__file__).parents[1] / "tests" / "golden"
-KNOBS = {"lossless": {"priors": True}, "patch-vq": {"codebook_size": 64}}
+KNOBS = {"patch-vq": {"codebook_size": 64}}
 
 
 def main(names: list[str]) -> None:

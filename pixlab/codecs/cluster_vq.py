@@ -27,8 +27,8 @@ import param
 from numpy.typing import NDArray
 
 from pixlab.clusters import Clusters, cluster
-from pixlab.codecs.base import Chunk, Codec, Model
-from pixlab.codecs.hitmaps import to_digis, to_hits
+from pixlab.codecs.base import Chunk, Model
+from pixlab.codecs.hitmaps import ContextCodec, to_digis, to_hits
 from pixlab.codecs.moments import MAX_SPAN, UNIT, paint, shifts
 from pixlab.coding.layout import Layout, expected_lengths, make_layout
 from pixlab.coding.sections import (
@@ -53,7 +53,7 @@ _ASTRAY = 1.5  # lattice constants by which a barycentre may miss before its clu
 _STORED = ("positions", "shapes")  # the parts of `Probabilities` that are used here
 
 
-class ClusterVQ(Codec):
+class ClusterVQ(ContextCodec):
     """Gain-shape vector quantisation of clusters on an exact hit map."""
 
     key = "cluster-vq"
@@ -97,7 +97,9 @@ class ClusterVQ(Codec):
             "col_codes": _lattice(found[:, 2], self.col_step),
         }
         model = ClusterVQModel(self, digis.detector, arrays)
-        return ClusterVQModel(self, digis.detector, arrays | model.learned(digis))
+        if self.stores_priors:
+            model = ClusterVQModel(self, digis.detector, arrays | model.learned(digis))
+        return model
 
 
 @dataclass(frozen=True)

@@ -1,20 +1,38 @@
-"""The way from `Digis` to coded sections that all codecs of pixlab share."""
+"""What the codecs with context models share: the way from `Digis` to hits, and a knob."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import numpy as np
+import param
 from numba import njit
 from numpy.typing import NDArray
 
+from pixlab.codecs.base import Codec
 from pixlab.coding.layout import Layout
 from pixlab.coding.positions import column_order
 from pixlab.coding.sections import Hits
 from pixlab.detectors import Detector
 from pixlab.digis import Digis, Frames
 
-__all__ = ["to_digis", "to_hits"]
+__all__ = ["ContextCodec", "to_digis", "to_hits"]
+
+
+class ContextCodec(Codec):
+    """A codec whose model may carry the probabilities that its context models start from."""
+
+    priors = param.Boolean(
+        default=None,
+        allow_None=True,
+        doc="store starting probabilities in the model, about 50 kB; by default, unless it is "
+        "for one small file alone",
+    )
+
+    @property
+    def stores_priors(self) -> bool:
+        """Whether `fit` learns starting probabilities."""
+        return self.priors is not False
 
 
 def to_hits(

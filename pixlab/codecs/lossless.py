@@ -5,10 +5,9 @@ from __future__ import annotations
 from functools import cached_property
 
 import numpy as np
-import param
 
-from pixlab.codecs.base import Chunk, Codec, Model
-from pixlab.codecs.hitmaps import to_digis, to_hits
+from pixlab.codecs.base import Chunk, Model
+from pixlab.codecs.hitmaps import ContextCodec, to_digis, to_hits
 from pixlab.coding.layout import Layout, expected_lengths, make_layout
 from pixlab.coding.sections import (
     Probabilities,
@@ -22,25 +21,17 @@ from pixlab.progress import Progress
 
 __all__ = ["Lossless", "LosslessModel"]
 
-_PRIORS_PAY = 2_000_000  # digis from which stored starting probabilities cost less than they save
 
-
-class Lossless(Codec):
+class Lossless(ContextCodec):
     """Exact coding of hit map and adc with mixed adaptive contexts."""
 
     key = "lossless"
 
-    priors = param.Boolean(
-        default=None,
-        allow_None=True,
-        doc="store starting probabilities in the model; by default where there is enough data",
-    )
-
     def fit(self, digis: Digis, *, progress: Progress | None = None) -> LosslessModel:
-        """Compute the geometry tables; with `priors`, learn starting probabilities too."""
+        """Compute the geometry tables; unless told otherwise, learn starting probabilities too."""
         arrays = {"lengths": expected_lengths(digis.detector)}
         model = LosslessModel(self, digis.detector, arrays)
-        if self.priors or (self.priors is None and digis.n_digis >= _PRIORS_PAY):
+        if self.stores_priors:
             model = LosslessModel(self, digis.detector, arrays | model.learned(digis))
         return model
 

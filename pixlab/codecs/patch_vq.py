@@ -21,8 +21,8 @@ import numpy as np
 import param
 from numpy.typing import NDArray
 
-from pixlab.codecs.base import Chunk, Codec, Model
-from pixlab.codecs.hitmaps import to_hits
+from pixlab.codecs.base import Chunk, Model
+from pixlab.codecs.hitmaps import ContextCodec, to_hits
 from pixlab.codecs.kmeans import assign, learn_centres
 from pixlab.coding.layout import Layout, expected_lengths, make_layout
 from pixlab.coding.sections import (
@@ -64,7 +64,7 @@ class Tiles(NamedTuple):
     adc: Array
 
 
-class PatchVQ(Codec):
+class PatchVQ(ContextCodec):
     """Vector quantisation of tiles of the hit map with one k-means codebook."""
 
     key = "patch-vq"
@@ -105,7 +105,9 @@ class PatchVQ(Codec):
             "codebook": _codewords(tiles, nearest, len(centres), centres.shape[1]),
         }
         model = PatchVQModel(self, digis.detector, arrays)
-        return PatchVQModel(self, digis.detector, arrays | model.learned(digis))
+        if self.stores_priors:
+            model = PatchVQModel(self, digis.detector, arrays | model.learned(digis))
+        return model
 
 
 class PatchVQModel(Model):

@@ -21,6 +21,8 @@ from pixlab.progress import Progress
 
 __all__ = ["PxlReader", "compress", "decompress", "describe", "sniff", "write"]
 
+_PRIORS_PAY = 2_000_000  # digis from which stored probabilities save more than they take
+
 
 def sniff(head: bytes) -> bool:
     """Whether a file that begins like this may be a .pxl file: its first member is the model."""
@@ -117,7 +119,7 @@ class PxlReader:
 
 def write(digis: Digis, path: Path) -> None:
     """Write digis losslessly."""
-    _save(path, Lossless().fit(digis), [digis], None)
+    _save(path, _for_one_file(Lossless(), digis).fit(digis), [digis], None)
 
 
 def compress(
@@ -161,10 +163,18 @@ def compress(
     digis = source if isinstance(source, Digis) else read(source)
     if model is None:
         chosen = make_codec(codec) if isinstance(codec, str) else codec or Lossless()
-        model = chosen.fit(digis, progress=progress)
+        model = _for_one_file(chosen, digis).fit(digis, progress=progress)
     with atomic(Path(out)) as temporary:
         _save(temporary, model, [digis], progress, source=name)
     return describe(Path(out))
+
+
+def _for_one_file(codec: Codec, digis: Digis) -> Codec:
+    """The codec as it makes the smallest file: a model for few digis is small itself."""
+    knobs = codec.knobs()
+    if "priors" in knobs and knobs["priors"] is None and digis.n_digis < _PRIORS_PAY:
+        return make_codec(codec.key, **knobs | {"priors": False})
+    return codec
 
 
 def _save(

@@ -126,7 +126,7 @@ def default_codecs() -> list[Codec]:
         for c, r, w in ((0.07, 0.05, 0.08), (0.14, 0.097, 0.15), (0.28, 0.2, 0.3), (0.5, 0.33, 0.45))
     ]
     books = [PatchVQ(codebook_size=n) for n in CODEBOOK_SIZES]
-    return [Lossless(priors=True), *steps, *books]
+    return [Lossless(), *steps, *books]
 
 
 def evaluate(model: Model, digis: Digis) -> dict[str, Any]:
