@@ -208,6 +208,23 @@ def test_compress_takes_a_file_and_a_model(digis, tmp_path):
         pixlab.compress(digis, tmp_path / "out.pxl", codec="lossless", model=model)
 
 
+def test_files_are_compressed_and_compared_in_blocks(digis, tmp_path):
+    pixlab.write(digis, tmp_path / "in.npz")
+    parts = [digis[i : i + 7] for i in range(0, len(digis), 7)]
+    facts = pixlab.compress(iter(parts), tmp_path / "blocks.pxl", codec="lossless")
+    assert facts["events"] == len(digis)
+    assert pixlab.read(tmp_path / "blocks.pxl") == digis
+    blocks = (pixlab.iterate(tmp_path / name, events=4) for name in ("in.npz", "blocks.pxl"))
+    assert pixlab.compare(*blocks) == pixlab.compare(digis, digis)
+    with pytest.raises(PixlabError, match="the decoded ones do not"):
+        pixlab.compare(iter(parts), iter(parts[:2]))
+    with pytest.raises(PixlabError, match="no events to compare"):
+        pixlab.compare(iter([]), iter([]))
+    with pytest.raises(PixlabError, match="no events to compress"):
+        pixlab.compress(iter([]), tmp_path / "none.pxl")
+    assert not (tmp_path / "none.pxl").exists()
+
+
 def test_lossless_stays_small_on_real_shapes(tmp_path):
     """The rate on the embedded sample, from a cold start, with every byte of the file counted."""
     digis = pixlab.samples.load("phase1-pu60")

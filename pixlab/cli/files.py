@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -99,6 +99,17 @@ def name_of(path: Path) -> str:
     from pixlab import samples
 
     return next((name for name in samples.list() if samples.path(name) == path), str(path))
+
+
+def blocks(path: Path, *, events: slice | None = None, **how: Any) -> Iterator[Digis]:
+    """The events of a file block by block, at least one; chosen events in one block."""
+    from pixlab.io import iterate
+
+    given = {key: value for key, value in how.items() if value is not None}
+    found = iter(()) if events is not None else iterate(path, **given)
+    first = next(found, None)
+    yield load(path, events=events, **how) if first is None else first
+    yield from found
 
 
 @click.command(cls=Command)
@@ -244,9 +255,8 @@ def compare(original: Path, decoded: Path, tolerance: str, as_json: bool, **how:
     from pixlab.physics.tolerances import limits_of
 
     limits_of(tolerance)  # a wrong name shows before the work, not after
-    first, second = load(original, **how), load(decoded, **how)
     with bar("compare") as progress:
-        found = run(first, second, progress=progress)
+        found = run(blocks(original, **how), blocks(decoded, **how), progress=progress)
     verdict = found.passed(tolerance)
     if as_json:
         print_json(json.loads(found.to_json()) | {"verdict": verdict.to_dict()})

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator
 from functools import cached_property
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -123,23 +124,24 @@ def write(digis: Digis, path: Path) -> None:
 
 
 def compress(
-    source: str | os.PathLike[str] | Digis,
+    source: str | os.PathLike[str] | Digis | Iterable[Digis],
     out: str | os.PathLike[str],
     *,
     codec: Codec | str | None = None,
     model: Model | None = None,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
-    """Write digis as a .pxl file.
+    """Write digis as a .pxl file, in memory that does not grow with their number.
 
     Parameters
     ----------
-    source : Digis or path
-        What to compress: digis, or any file that `pixlab.read` reads.
+    source : Digis, path or iterable of Digis
+        What to compress: digis, any file that `pixlab.read` reads, or blocks of events such as
+        `pixlab.iterate` yields.
     out : path
         The .pxl file; it appears when it is complete.
     codec : Codec or str, optional
-        Fitted on `source` itself; default `Lossless`.
+        Fitted on `source` itself, on its first block where there are several; default `Lossless`.
     model : Model, optional
         A model fitted before, instead of `codec`.
     progress : callable, optional
@@ -155,18 +157,35 @@ def compress(
     PixlabError
         If both `codec` and `model` are given, or reading, fitting or writing fails.
     """
-    from pixlab.io.api import read
-
     if codec is not None and model is not None:
         raise PixlabError("both a codec and a model are given", "give one of them")
-    name = "" if isinstance(source, Digis) else Path(source).name
-    digis = source if isinstance(source, Digis) else read(source)
+    name, blocks = _blocks(source)
+    first, second = next(blocks, None), next(blocks, None)
+    if first is None:
+        raise PixlabError("there are no events to compress")
     if model is None:
         chosen = make_codec(codec) if isinstance(codec, str) else codec or Lossless()
-        model = _for_one_file(chosen, digis).fit(digis, progress=progress)
+        if second is None:
+            chosen = _for_one_file(chosen, first)
+        model = chosen.fit(first, progress=progress)
+    rest = blocks if second is None else chain([second], blocks)
     with atomic(Path(out)) as temporary:
-        _save(temporary, model, [digis], progress, source=name)
+        _save(temporary, model, chain([first], rest), progress, source=name)
     return describe(Path(out))
+
+
+def _blocks(source: Any) -> tuple[str, Iterator[Digis]]:
+    """A name for the header, and blocks of events: at least one from a file that can be read."""
+    from pixlab.io.api import iterate, read
+
+    if isinstance(source, Digis):
+        return "", iter([source])
+    if not isinstance(source, (str, os.PathLike)):
+        return "", iter(source)
+    blocks = iterate(source)
+    first = next(blocks, None)
+    # a file without events still says of which detector it has none
+    return Path(source).name, iter([read(source)]) if first is None else chain([first], blocks)
 
 
 def _for_one_file(codec: Codec, digis: Digis) -> Codec:

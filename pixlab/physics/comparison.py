@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import zip_longest
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -31,7 +32,12 @@ _CHUNK_DIGIS = 400_000
 _CHUNK_FRAMES = 2_000_000  # modules x events: counted one by one for the occupancy spectrum
 
 
-def compare(original: Digis, decoded: Digis, *, progress: Progress | None = None) -> Comparison:
+def compare(
+    original: Digis | Iterable[Digis],
+    decoded: Digis | Iterable[Digis],
+    *,
+    progress: Progress | None = None,
+) -> Comparison:
     """Hold decoded digis against the original ones.
 
     Digis are clustered with the detector's thresholds; clusters are matched by shared pixels, then
@@ -41,8 +47,9 @@ def compare(original: Digis, decoded: Digis, *, progress: Progress | None = None
 
     Parameters
     ----------
-    original, decoded : Digis
-        The same events of the same detector.
+    original, decoded : Digis or iterable of Digis
+        The same events of the same detector; files larger than memory as blocks of events, for
+        instance from `pixlab.iterate`, with blocks of one size for both.
     progress : callable, optional
         Called with the fraction done.
 
@@ -61,6 +68,8 @@ def compare(original: Digis, decoded: Digis, *, progress: Progress | None = None
     >>> bool(comparison.passed("transparent"))
     True
     """
+    if not isinstance(original, Digis) or not isinstance(decoded, Digis):
+        return _compare_blocks(original, decoded, progress)
     if original.detector != decoded.detector:
         raise PixlabError(
             f"the original is of detector '{original.detector.name}', the decoded of "
@@ -80,6 +89,32 @@ def compare(original: Digis, decoded: Digis, *, progress: Progress | None = None
             progress(chunk.stop / max(len(original), 1), f"event {chunk.stop} of {len(original)}")
     assert totals is not None  # there is always one chunk
     return Comparison(totals)
+
+
+def _compare_blocks(
+    original: Digis | Iterable[Digis],
+    decoded: Digis | Iterable[Digis],
+    progress: Progress | None,
+) -> Comparison:
+    found: Comparison | None = None
+    events = 0
+    blocks = ([b] if isinstance(b, Digis) else b for b in (original, decoded))
+    for one, other in zip_longest(*blocks):
+        if one is None or other is None:
+            first, second = (b is not None for b in (one, other))
+            raise PixlabError(
+                f"the {'original' if first else 'decoded'} events go on after event {events - 1}, "
+                f"the {'original' if second else 'decoded'} ones do not",
+                "compare the same events",
+            )
+        part = compare(one, other)
+        found = part if found is None else found + part
+        events += len(one)
+        if progress is not None:
+            progress(0.0, f"event {events}")
+    if found is None:
+        raise PixlabError("there are no events to compare")
+    return found
 
 
 def _chunks(original: Digis, decoded: Digis) -> Iterator[slice]:
