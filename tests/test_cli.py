@@ -489,16 +489,19 @@ def test_serve_refuses_what_is_no_source(tmp_path):
 
 
 def test_demo_does_the_whole_job(monkeypatch):
-    """The smallest and largest codebook only: the rest differs in nothing but the number."""
+    """Two small codebooks only: the others differ in nothing but the number."""
     monkeypatch.setattr("pixlab.cli.look.DEMO_CODEBOOKS", [16, 64])
     result = run("demo", "--no-serve")
     assert result.exit_code == 0, result.output
     lines = result.stdout.splitlines()
     assert lines[0].startswith("phase1-pu60: ")
-    settings = [line.split() for line in lines if "patch-vq" in line or "lossless" in line]
-    assert [words[-1] for words in settings] == ["transparent", "none", "none"]
-    rates = [float(words[1 if words[0] == "lossless" else 4]) for words in settings]
-    assert rates[1] < rates[2] < rates[0] < 12.5
+    names = ["lossless", "cluster-vq", "patch-vq codebook size 16", "patch-vq codebook size 64"]
+    shown = [next(line.strip() for line in lines if line.strip().startswith(n)) for n in names]
+    assert [line.split()[-1] for line in shown] == ["transparent", "transparent", "none", "none"]
+    exact, clusters, small, large = (
+        float(line.removeprefix(name).split()[0]) for line, name in zip(shown, names, strict=True)
+    )
+    assert small < large < clusters < exact < 12.5
 
 
 def test_demo_ends_in_the_dashboard_on_what_it_measured(monkeypatch):
@@ -510,7 +513,8 @@ def test_demo_ends_in_the_dashboard_on_what_it_measured(monkeypatch):
     succeeded("demo", "--port", 5010, "--no-show")
     ((sources, options),) = served
     assert options == {"port": 5010, "show": False}
-    assert list(sources[0].table["label"]) == ["lossless", "patch-vq codebook size 16"]
+    settings = ["lossless", "cluster-vq", "patch-vq codebook size 16"]
+    assert list(sources[0].table["label"]) == settings
     assert sources[0].source == "phase1-pu60"
 
 

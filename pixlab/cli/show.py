@@ -46,10 +46,10 @@ def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> 
         show_edge=not tight,
         padding=(0, 0, 0, 0 if tight else 1),
     )
-    for i, column in enumerate(columns):
-        shown.add_column(
-            Text(column), justify="right" if i else "left", no_wrap=True, vertical="bottom"
-        )
+    first, *others = columns
+    shown.add_column(Text(first), overflow="fold", vertical="bottom")  # gives way to numbers
+    for column in others:
+        shown.add_column(Text(column), justify="right", no_wrap=True, vertical="bottom")
     for row in rows:
         # Text, not str: a file name may hold what rich takes for markup
         shown.add_row(*(Text(number(value)) for value in row))
