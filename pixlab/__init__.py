@@ -24,6 +24,7 @@ _EXPORTS = {
     "cluster": "pixlab.clusters",
     "CODECS": "pixlab.codecs",
     "Lossless": "pixlab.codecs",
+    "ScalarQuantizer": "pixlab.codecs",
     "PatchVQ": "pixlab.codecs",
     "ClusterVQ": "pixlab.codecs",
     "load_model": "pixlab.codecs",

@@ -27,6 +27,12 @@ VARIANTS = {
         {"codebook_size": 2, "tile_rows": 3, "tile_cols": 7},
         {"codebook_size": 300, "tile_rows": 1, "tile_cols": 1, "priors": False},
     ],
+    "scalar": [
+        {},
+        {"levels": 2, "spacing": "lloyd-max", "moments": False},
+        {"levels": 256, "spacing": "uniform", "priors": False},
+        {"max_error": 3},
+    ],
     "cluster-vq": [{}, {"charge_step": 1.0, "row_step": 2.0, "col_step": 0.02}],
 }
 CASES = [(key, knobs) for key in CODECS for knobs in VARIANTS[key]]
@@ -275,9 +281,32 @@ def test_cluster_vq_keeps_pixels_charges_and_barycentres():
     assert model.encode(test).nbytes < 0.57 * exact.encode(test).nbytes
 
 
-def test_cluster_vq_needs_something_to_learn_from():
-    with pytest.raises(PixlabError, match="no digi to learn from"):
-        make_codec("cluster-vq").fit(Digis.empty("phase1", 3))
+@pytest.mark.parametrize("bound", [0, 1, 7, 127])
+@pytest.mark.parametrize("detector", ["phase1", "toy"])
+def test_scalar_keeps_its_bound(bound, detector):
+    own = "phase1" if detector == "phase1" else small_detector()
+    digis = random_digis(own, n_digis=3000, adc_max=1023, seed=bound)
+    model = make_codec("scalar", max_error=bound).fit(digis[:1])  # levels do not depend on data
+    error = model.quantize(digis).adc.astype(int) - digis.adc
+    assert np.abs(error).max() == min(bound, np.abs(error).max())
+    assert np.abs(error).max() <= bound
+
+
+def test_scalar_keeps_moments_better_where_it_may_move_levels():
+    digis = pixlab.samples.load("phase1-pu60")[:3]
+    kept = {}
+    for moments in (False, True):
+        model = make_codec("scalar", levels=8, moments=moments).fit(digis[:2])
+        comparison = pixlab.compare(digis[2:], model.quantize(digis[2:]))
+        kept[moments] = comparison.table["all"]
+    for metric, gain in (("charge_rms", 0.8), ("shift_row", 0.95), ("shift_col", 0.8)):
+        assert kept[True][metric] < gain * kept[False][metric], metric
+
+
+@pytest.mark.parametrize("key", ["scalar", "cluster-vq"])
+def test_an_empty_sample_teaches_nothing(key):
+    with pytest.raises(PixlabError, match="no digi to learn"):
+        make_codec(key).fit(Digis.empty("phase1", 3))
 
 
 def test_patch_vq_improves_with_every_code():

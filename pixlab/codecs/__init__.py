@@ -11,15 +11,18 @@ from pixlab.codecs.base import Chunk, Codec, Model, Stream
 from pixlab.codecs.cluster_vq import ClusterVQ, ClusterVQModel
 from pixlab.codecs.lossless import Lossless, LosslessModel
 from pixlab.codecs.patch_vq import PatchVQ, PatchVQModel
+from pixlab.codecs.scalar import ScalarModel, ScalarQuantizer
 from pixlab.detectors import Detector
 from pixlab.errors import FormatError, PixlabError
 
-__all__ = ["CODECS", "Chunk", "ClusterVQ", "Codec", "Lossless", "Model", "PatchVQ", "Stream"]
+__all__ = ["CODECS", "Chunk", "ClusterVQ", "Codec", "Lossless", "Model", "PatchVQ"]
+__all__ += ["ScalarQuantizer", "Stream"]
 __all__ += ["load_model", "make_codec", "model_from_bytes", "unpack_model"]
 
 # name -> (knobs, model)
 _MODELS: dict[str, tuple[type[Codec], type[Model]]] = {
     Lossless.key: (Lossless, LosslessModel),
+    ScalarQuantizer.key: (ScalarQuantizer, ScalarModel),
     PatchVQ.key: (PatchVQ, PatchVQModel),
     ClusterVQ.key: (ClusterVQ, ClusterVQModel),
 }

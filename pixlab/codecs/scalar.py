@@ -1,0 +1,273 @@
+"""`ScalarQuantizer`: the hit map exactly, and each adc count as one of a few levels.
+
+::
+
+    hit map ─────────────────────────► positions, shapes          (exact)
+    adc ── nearest level ── moments ──► levels, coded like counts
+
+With `moments`, levels are then moved by one step at a time, in each cluster, as long as that brings
+its total charge and barycentre nearer to the original: the same rate, and errors that cancel.
+With `max_error`, every count is kept to within so many counts, and nothing is moved.
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import param
+from numba import njit
+from numpy.typing import NDArray
+
+from pixlab.clusters import cluster
+from pixlab.codecs.base import Chunk, Model
+from pixlab.codecs.hitmaps import ContextCodec, to_digis, to_hits
+from pixlab.coding.layout import Layout, expected_lengths, make_layout
+from pixlab.coding.sections import (
+    Probabilities,
+    decode_hits,
+    decode_values,
+    encode_hits,
+    encode_values,
+)
+from pixlab.digis import Digis
+from pixlab.errors import FormatError, PixlabError
+from pixlab.progress import Progress
+
+__all__ = ["ScalarModel", "ScalarQuantizer"]
+
+Array = NDArray[Any]
+# what counts as one unit of error: relative charge, and barycentre in um along rows and columns,
+# in the proportions of the transparent tolerances
+_UNITS = (0.05, 3.0, 7.0)
+_OWN = 0.01  # weight of the pixels' own errors, in levels squared
+_ROUNDS = 4
+
+
+class ScalarQuantizer(ContextCodec):
+    """Counts in a few levels on an exact hit map."""
+
+    key = "scalar"
+
+    levels = param.Integer(default=10, bounds=(2, 256), doc="number of levels of the adc count")
+    spacing: Any = param.Selector(
+        default="log",
+        objects=["log", "uniform", "lloyd-max"],
+        doc="how levels are spread: alike in ratio, alike in width, or where counts are",
+    )
+    moments = param.Boolean(
+        default=True, doc="move levels so that charge and barycentre of clusters are kept"
+    )
+    max_error = param.Integer(
+        default=None,
+        bounds=(0, 127),
+        allow_None=True,
+        doc="largest error of any count; sets the levels, and nothing is moved",
+    )
+
+    def fit(self, digis: Digis, *, progress: Progress | None = None) -> ScalarModel:
+        """Place the levels; each is read back as the mean of its counts.
+
+        Raises
+        ------
+        PixlabError
+            If there is no digi to learn from.
+        """
+        if digis.n_digis == 0:
+            raise PixlabError("there is no digi to learn levels from", "fit on other events")
+        top = digis.detector.adc_max
+        counts = np.bincount(digis.adc, minlength=top + 1)
+        edges = self._edges(counts)
+        values = _means(counts, edges, keep_middle=self.max_error is not None)
+        arrays = {
+            "lengths": expected_lengths(digis.detector),
+            "edges": edges.astype(np.uint16),
+            "values": values.astype(np.uint16),
+        }
+        model = ScalarModel(self, digis.detector, arrays)
+        if self.stores_priors:
+            model = ScalarModel(self, digis.detector, arrays | model.learned(digis))
+        return model
+
+    def _edges(self, counts: Array) -> Array:
+        """First count of each level but the lowest, rising: int64[levels - 1]."""
+        top = len(counts) - 1
+        if self.max_error is not None:
+            return np.arange(2 * self.max_error + 1, top + 1, 2 * self.max_error + 1)
+        seen = np.flatnonzero(counts)
+        low, high = int(seen[0]), int(seen[-1])
+        if self.spacing == "lloyd-max":
+            from sklearn.cluster import KMeans
+
+            k = min(self.levels, len(seen))
+            start = np.quantile(np.repeat(seen, counts[seen]), (np.arange(k) + 0.5) / k)
+            start = np.unique(start)[:, None]
+            means = KMeans(len(start), init=start, n_init=1, random_state=0).fit(
+                seen[:, None].astype(float), sample_weight=counts[seen]
+            )
+            centres = np.sort(means.cluster_centers_[:, 0])
+            edges = np.ceil((centres[1:] + centres[:-1]) / 2)
+        elif self.spacing == "log":
+            edges = np.geomspace(max(low, 1), high + 1, self.levels + 1)[1:-1]
+        else:
+            edges = np.linspace(low, high + 1, self.levels + 1)[1:-1]
+        return np.unique(np.clip(np.rint(edges), low + 1, top)).astype(np.int64)
+
+
+class ScalarModel(Model):
+    """A fitted `ScalarQuantizer`: ``edges`` and ``values`` of its levels, in counts."""
+
+    codec: ScalarQuantizer
+
+    def __post_init__(self) -> None:
+        edges, values = self.arrays["edges"], self.arrays["values"]
+        good = (
+            edges.ndim == values.ndim == 1
+            and edges.dtype == values.dtype == np.uint16
+            and len(values) == len(edges) + 1 <= 65536
+            and (np.diff(edges.astype(int)) > 0).all()
+            and values.max() <= self.detector.adc_max
+        )
+        if not good:
+            raise FormatError("the levels of the model are damaged")
+
+    @cached_property
+    def _layout(self) -> Layout:
+        return make_layout(self.detector, self.arrays["lengths"])
+
+    @cached_property
+    def _top(self) -> int:
+        return len(self.arrays["values"]) - 1
+
+    @cached_property
+    def _initial(self) -> Probabilities:
+        return Probabilities(max(1, min(self._top.bit_length(), 8)), self.arrays)
+
+    def quantize(self, digis: Digis) -> Digis:
+        """The same pixels, with the count of each one's level."""
+        self.check(digis)
+        return digis.with_adc(self.arrays["values"][self._levels(digis)])
+
+    def _levels(self, digis: Digis) -> NDArray[np.uint16]:
+        """The level of each digi."""
+        level = np.searchsorted(self.arrays["edges"], digis.adc, side="right").astype(np.uint16)
+        if self.codec.moments and self.codec.max_error is None:
+            clusters = cluster(digis, thresholds=False)
+            pitch = self.detector.pitch[clusters.module]
+            values = self.arrays["values"].astype(np.float64)
+            _keep_moments(
+                clusters.digi_offsets, clusters.digis_of, digis.row, digis.col, digis.adc, pitch,
+                values, level,
+            )  # fmt: skip
+        return level
+
+    def learned(self, digis: Digis) -> dict[str, Array]:
+        """The probabilities after `digis`, ready to be stored in the model."""
+        hits, order = to_hits(self._layout, digis.frames, digis.row, digis.col)
+        _, state = encode_hits(self._layout, len(digis), hits, self._initial)
+        level = self._levels(digis)[order]
+        _, values = encode_values(self._layout, hits, level, self._top, self._initial)
+        state.reset(values, "values", "plain")
+        return state.learned()
+
+    def _encode(self, digis: Digis) -> dict[str, bytes]:
+        hits, order = to_hits(self._layout, digis.frames, digis.row, digis.col)
+        sections, _ = encode_hits(self._layout, len(digis), hits, self._initial)
+        level = self._levels(digis)[order]
+        sections["levels"], _ = encode_values(self._layout, hits, level, self._top, self._initial)
+        return sections
+
+    def _decode(self, chunk: Chunk) -> Digis:
+        hits = decode_hits(
+            self._layout, chunk.n_events, chunk.n_digis, chunk.sections, self._initial
+        )
+        level = decode_values(
+            self._layout, hits, chunk.sections["levels"], self._top, self._initial
+        )
+        return to_digis(self.detector, chunk.n_events, hits, self.arrays["values"][level])
+
+
+def _means(counts: Array, edges: Array, *, keep_middle: bool) -> Array:
+    """What each level is read back as: the mean of its counts, or the middle of its range."""
+    bounds = np.concatenate([[0], edges, [len(counts)]])
+    middle = (bounds[:-1] + np.minimum(bounds[1:], len(counts)) - 1) // 2
+    if keep_middle:
+        return middle
+    level = np.searchsorted(edges, np.arange(len(counts)), side="right")
+    n = np.bincount(level, counts, minlength=len(middle))
+    total = np.bincount(level, counts * np.arange(len(counts)), minlength=len(middle))
+    return np.where(n > 0, np.rint(total / np.maximum(n, 1)), middle)
+
+
+@njit(cache=True, nogil=True)
+def _keep_moments(offsets, members, row, col, adc, pitch, values, level):  # type: ignore[no-untyped-def]
+    """Move levels by one while that lowers the error of a cluster's charge and barycentre."""
+    top = len(values) - 1
+    for c in range(len(offsets) - 1):
+        begin, end = offsets[c], offsets[c + 1]
+        # moments of the error, about the first pixel: charge, and charge times place
+        first = members[begin]
+        r0, c0 = float(row[first]), float(col[first])
+        q = up = along = 0.0
+        for k in range(begin, end):
+            i = members[k]
+            q += adc[i]
+            up += adc[i] * (row[i] - r0)
+            along += adc[i] * (col[i] - c0)
+        if q <= 0:
+            continue
+        up, along = up / q, along / q  # the true barycentre
+        dq = du = da = 0.0
+        for k in range(begin, end):
+            i = members[k]
+            error = values[level[i]] - adc[i]
+            dq += error
+            du += error * (row[i] - r0 - up)
+            da += error * (col[i] - c0 - along)
+        for _ in range(_ROUNDS):
+            moved = False
+            for k in range(begin, end):
+                i = members[k]
+                best, best_gain = 0, 1e-9
+                now = _cost(dq, du, da, q, pitch[c, 0], pitch[c, 1])
+                own = values[level[i]] - adc[i]
+                for step in (-1, 1):
+                    to = np.int64(level[i]) + step
+                    if to < 0 or to > top:
+                        continue
+                    change = values[to] - values[level[i]]
+                    if change == 0:
+                        continue
+                    after = _cost(
+                        dq + change,
+                        du + change * (row[i] - r0 - up),
+                        da + change * (col[i] - c0 - along),
+                        q,
+                        pitch[c, 0],
+                        pitch[c, 1],
+                    )
+                    width = abs(change)
+                    worse = _OWN * ((own + change) ** 2 - own**2) / width**2
+                    if now - after - worse > best_gain:
+                        best, best_gain = step, now - after - worse
+                if best != 0:
+                    change = values[np.int64(level[i]) + best] - values[level[i]]
+                    dq += change
+                    du += change * (row[i] - r0 - up)
+                    da += change * (col[i] - c0 - along)
+                    level[i] = np.uint16(np.int64(level[i]) + best)
+                    moved = True
+            if not moved:
+                break
+
+
+@njit(cache=True, nogil=True)
+def _cost(dq, du, da, q, pitch_row, pitch_col):  # type: ignore[no-untyped-def]
+    """Squared errors of charge and barycentre in units of `_UNITS`."""
+    whole = max(q + dq, 1.0)
+    return (
+        (dq / q / _UNITS[0]) ** 2
+        + (du / whole * pitch_row / _UNITS[1]) ** 2
+        + (da / whole * pitch_col / _UNITS[2]) ** 2
+    )
