@@ -139,7 +139,7 @@ def _blocks(
 def write(digis: Digis, path: PathLike) -> None:
     """Write digis in the format that the suffix of `path` names.
 
-    ``.npz`` and ``.parquet`` keep everything (events without digis, event numbers, flags and a
+    All but ``.root`` and ``.pxl`` keep everything (events without digis, event numbers, flags and a
     detector of one's own); ``.root`` is a flat tree (`pixlab.io.digitree.write` says what other
     readers miss of it); ``.pxl`` is pixlab's own format.
 
@@ -153,7 +153,8 @@ def write(digis: Digis, path: PathLike) -> None:
     """
     path = Path(path)
     by_suffix = {suffix: f for f in FORMATS.values() if f.write for suffix in f.suffixes}
-    chosen = by_suffix.get(path.suffix.lower())
+    ends = [suffix for suffix in by_suffix if path.name.lower().endswith(suffix)]
+    chosen = by_suffix[max(ends, key=len)] if ends else None  # .csv.gz before .gz
     if chosen is None or chosen.write is None:
         raise PixlabError(
             f"{path} has no suffix of a format that pixlab writes",

@@ -166,11 +166,10 @@ def boundary(path: Path, kind: str = "") -> Iterator[None]:
         ) from error
     except BaseException as error:
         text = next((line for line in str(error).splitlines() if line.strip()), "")[:120]
-        text = "" if text == "while reading" else text  # the first of many lines of uproot's
-        raise FormatError(
-            f"{path} cannot be read{kind and f' as {kind}'}: {type(error).__name__}: {text}",
-            DAMAGED,
-        ) from error
+        # uproot's many lines begin with one that says nothing
+        text = f": {text}" if text not in ("", "while reading") else ""
+        what = f"{path} cannot be read{kind and f' as {kind}'} ({type(error).__name__}{text})"
+        raise FormatError(what, DAMAGED) from error
 
 
 # -- ranges of events -------------------------------------------------------------------------

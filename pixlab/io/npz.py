@@ -46,13 +46,11 @@ def open_npz(
         return OwnReader(arrays, detector)
     found = match_columns(list(arrays), "the archive")
     columns = {name: arrays[real] for name, real in found.items()}
-    rows = len(columns["event"])
+    rows = columns["event"].size
     for name, values in columns.items():
         check_integers(name, values.dtype)
         if values.shape != (rows,):
-            raise FormatError(
-                f"column '{name}' has shape {values.shape}, 'event' has {rows} entries"
-            )
+            raise FormatError(f"column '{name}' has shape {values.shape}, ({rows},) is needed")
     n_events = arrays.get("n_events")
     if n_events is not None and (n_events.shape != () or n_events.dtype.kind not in "iu"):
         raise FormatError("'n_events' is not one whole number", "write it as an integer")

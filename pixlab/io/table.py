@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import NamedTuple, Protocol
 
 from pixlab.digis import Digis
-from pixlab.io import digitree, edm, npz, parquet, pxl
+from pixlab.io import csvrows, digitree, edm, npz, parquet, pxl
 
 __all__ = ["FORMATS", "Format", "Reader"]
 
@@ -62,5 +62,9 @@ FORMATS: dict[str, Format] = {
         pxl.sniff,
         pxl.PxlReader,
         pxl.write,
+    ),
+    "csv": Format("CSV table", (".csv",), csvrows.sniff, csvrows.open_csv, csvrows.write),
+    "csv.gz": Format(
+        "packed CSV table", (".csv.gz",), csvrows.sniff_gzip, csvrows.open_csv, csvrows.write_gzip
     ),
 }
