@@ -27,6 +27,8 @@ _EXPORTS = {
     "ScalarQuantizer": "pixlab.codecs",
     "PatchVQ": "pixlab.codecs",
     "ClusterVQ": "pixlab.codecs",
+    "Zstd": "pixlab.codecs",
+    "Lzma": "pixlab.codecs",
     "load_model": "pixlab.codecs",
     "read": "pixlab.io",
     "iterate": "pixlab.io",

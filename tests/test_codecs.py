@@ -33,10 +33,12 @@ VARIANTS = {
         {"levels": 256, "spacing": "uniform", "priors": False},
         {"max_error": 3},
     ],
+    "zstd": [{"level": 3}],
+    "lzma": [{"preset": 1}],
     "cluster-vq": [{}, {"charge_step": 1.0, "row_step": 2.0, "col_step": 0.02}],
 }
 CASES = [(key, knobs) for key in CODECS for knobs in VARIANTS[key]]
-LOSSLESS = {"lossless"}
+LOSSLESS = {"lossless", "zstd", "lzma"}
 
 
 @pytest.fixture(params=CASES, ids=lambda case: f"{case[0]} {case[1]}", scope="module")

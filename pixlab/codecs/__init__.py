@@ -9,14 +9,15 @@ from pathlib import Path
 
 from pixlab.codecs.base import Chunk, Codec, Model, Stream
 from pixlab.codecs.cluster_vq import ClusterVQ, ClusterVQModel
+from pixlab.codecs.foreign import ForeignModel, Lzma, Zstd
 from pixlab.codecs.lossless import Lossless, LosslessModel
 from pixlab.codecs.patch_vq import PatchVQ, PatchVQModel
 from pixlab.codecs.scalar import ScalarModel, ScalarQuantizer
 from pixlab.detectors import Detector
 from pixlab.errors import FormatError, PixlabError
 
-__all__ = ["CODECS", "Chunk", "ClusterVQ", "Codec", "Lossless", "Model", "PatchVQ"]
-__all__ += ["ScalarQuantizer", "Stream"]
+__all__ = ["CODECS", "Chunk", "ClusterVQ", "Codec", "Lossless", "Lzma", "Model", "PatchVQ"]
+__all__ += ["ScalarQuantizer", "Stream", "Zstd"]
 __all__ += ["load_model", "make_codec", "model_from_bytes", "unpack_model"]
 
 # name -> (knobs, model)
@@ -25,6 +26,8 @@ _MODELS: dict[str, tuple[type[Codec], type[Model]]] = {
     ScalarQuantizer.key: (ScalarQuantizer, ScalarModel),
     PatchVQ.key: (PatchVQ, PatchVQModel),
     ClusterVQ.key: (ClusterVQ, ClusterVQModel),
+    Zstd.key: (Zstd, ForeignModel),
+    Lzma.key: (Lzma, ForeignModel),
 }
 CODECS: dict[str, type[Codec]] = {key: codec for key, (codec, _) in _MODELS.items()}
 _MAX_MODEL = 1 << 28  # bytes of an unpacked model
