@@ -2,4 +2,5 @@
 
 from pixlab.dashboards import dashboard
 
-dashboard().servable()
+page = dashboard()
+page.servable(title="pixlab")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import runpy
 import tomllib
 from importlib.metadata import PackageNotFoundError, requires
 from pathlib import Path
@@ -126,3 +127,11 @@ def test_ci_script_is_executable():
     script = ROOT / ".ci" / "run"
     assert os.access(script, os.X_OK)
     assert "set -euo pipefail" in script.read_text()
+
+
+def test_the_page_that_binder_serves_is_the_dashboard():
+    from panel.viewable import Viewable
+
+    made = runpy.run_path(str(ROOT / "binder" / "dashboard.py"))["page"]
+    assert isinstance(made, Viewable)
+    assert made.get_root() is not None
