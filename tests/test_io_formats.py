@@ -226,13 +226,13 @@ def test_unknown_suffix(tmp_path: Path) -> None:
 def test_what_is_no_file_of_digis(call: object, tmp_path: Path) -> None:
     assert callable(call)
     (tmp_path / "empty").touch()
-    (tmp_path / "hdf5").write_bytes(b"\x89HDF\r\n\x1a\n" + bytes(100))
+    (tmp_path / "sqlite").write_bytes(b"SQLite format 3\0" + bytes(100))
     (tmp_path / "short").write_bytes(b"P")
     for name, words in (
         ("missing.root", "does not exist"),
         ("", "is a directory"),
         ("empty", "is empty"),
-        ("hdf5", "is no file that pixlab reads"),
+        ("sqlite", "is no file that pixlab reads"),
         ("short", "is no file that pixlab reads"),
     ):
         with pytest.raises(PixlabError, match=words) as caught:

@@ -10,7 +10,7 @@ for all formats alike:
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -199,6 +199,7 @@ def build(
     event_id: NDArray[Any] | None,
     detector: str | Detector | None,
     start: int = 0,
+    duplicates: Literal["error", "sum"] = "error",
 ) -> Digis:
     """Digis from columns and the number of digis of each event, the first being event `start`.
 
@@ -225,8 +226,18 @@ def build(
             n_events=len(counts),
             flag=flag,
             event_id=event_id,
+            duplicates=duplicates,
         )
     except PixlabError:
         if start:  # the same error with the event's number in the file
-            Digis.from_arrays(event + start, detid, row, col, adc, detector=chosen, flag=flag)
+            Digis.from_arrays(
+                event + start,
+                detid,
+                row,
+                col,
+                adc,
+                detector=chosen,
+                flag=flag,
+                duplicates=duplicates,
+            )
         raise

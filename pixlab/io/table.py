@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import NamedTuple, Protocol
 
 from pixlab.digis import Digis
-from pixlab.io import csvrows, digitree, edm, npz, parquet, pxl
+from pixlab.io import csvrows, digitree, edm, fei4, hdf5, npz, parquet, pxl
 
 __all__ = ["FORMATS", "Format", "Reader"]
 
@@ -67,4 +67,6 @@ FORMATS: dict[str, Format] = {
     "csv.gz": Format(
         "packed CSV table", (".csv.gz",), csvrows.sniff_gzip, csvrows.open_csv, csvrows.write_gzip
     ),
+    "fei4": Format("FE-I4 table of pyBAR", (), fei4.sniff, fei4.Fei4Reader, None),
+    "hdf5": Format("HDF5 file", (".h5", ".hdf5"), hdf5.sniff, hdf5.open_hdf5, hdf5.write),
 }

@@ -79,6 +79,7 @@ class TextTable:
             self.close()
             raise
         self._cached: tuple[int, frozenset[str], Any] | None = None
+        self._range: tuple[tuple[int, int, frozenset[str]], dict[str, NDArray[Any]]] | None = None
 
     def _line(self) -> str:
         line = self._file.readline(_LINE)
@@ -114,16 +115,22 @@ class TextTable:
         ``kinds`` is {name: "int64", "uint64" or "float64"}, the same in all calls, since a block
         is parsed once for all of them.
         """
-        parts: list[NDArray[Any]] = [np.zeros(0, kinds[name])]
-        block = int(np.searchsorted(self._starts, start, side="right")) - 1
-        while start < stop:
-            first, end = self._starts[block], self._starts[block + 1]
-            last = min(stop, end)
-            if start < last:
-                parts.append(self._parse(block, kinds)[name][start - first : last - first])
-                start = last
-            block += 1
-        return np.concatenate(parts[1:] or parts)
+        asked = (start, stop, frozenset(kinds))
+        if self._range is None or self._range[0] != asked:  # columns are asked for one by one
+            self._range = None
+            parts = [{n: np.zeros(0, kind) for n, kind in kinds.items()}]
+            block = int(np.searchsorted(self._starts, start, side="right")) - 1
+            while start < stop:
+                first, end = self._starts[block], self._starts[block + 1]
+                last = min(stop, end)
+                if start < last:
+                    part = slice(start - first, last - first)
+                    parts.append({n: v[part] for n, v in self._parse(block, kinds).items()})
+                    start = last
+                block += 1
+            joined = {n: np.concatenate([p[n] for p in parts[1:] or parts]) for n in kinds}
+            self._range = (asked, joined)
+        return self._range[1][name]
 
     def _parse(self, block: int, kinds: dict[str, str]) -> dict[str, NDArray[Any]]:
         """The columns of a block; the last one is kept, since events share it."""
