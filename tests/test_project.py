@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import re
 import runpy
+import sys
 import tomllib
-from importlib.metadata import PackageNotFoundError, requires
+from importlib.metadata import PackageNotFoundError, packages_distributions, requires
 from pathlib import Path
 
 import pytest
@@ -19,7 +21,7 @@ import pixlab
 
 ROOT = Path(__file__).parents[1]
 # where conda-forge calls a package otherwise
-CONDA_NAMES = {"pytorch-cpu": "torch"}
+CONDA_NAMES = {"pytorch-cpu": "torch", "python-xxhash": "xxhash"}
 
 
 @pytest.fixture(scope="module")
@@ -55,6 +57,25 @@ def test_environment_yml_names_and_bounds_are_those_of_pyproject(project, enviro
     packages = [text for text in environment if text not in (*python, "pip")]
     found = {CONDA_NAMES.get(name, name): b for name, b in bounds(packages).items()}
     assert found == expected
+
+
+def test_what_the_package_imports_is_declared(project):
+    """A package that comes only because another one needs it today may be gone tomorrow."""
+    modules = set()
+    for path in Path(pixlab.__file__).parent.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Import):
+                modules |= {alias.name.split(".")[0] for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and not node.level and node.module:
+                modules.add(node.module.split(".")[0])
+    foreign = modules - set(sys.stdlib_module_names) - {"pixlab"}
+    assert len(foreign) > 10
+    names = packages_distributions()
+    needed = {canonicalize_name(names.get(module, [module])[0]) for module in foreign}
+    declared = set(bounds(project["dependencies"]))
+    for extra, texts in project["optional-dependencies"].items():
+        declared |= set(bounds(texts)) if extra not in ("test", "docs") else set()
+    assert needed <= declared
 
 
 def test_environment_yml_takes_conda_forge_alone_and_no_cuda():
