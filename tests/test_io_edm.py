@@ -362,3 +362,52 @@ class TestBaskets:
         with pytest.raises(FormatError, match=words):
             for _ in Baskets(file.source, changed).pieces(0, 120):
                 pass
+
+
+class TestFastConstructor:
+    """`Digis._from_sorted` takes what is in order, and refuses all that `from_arrays` does."""
+
+    first, second = (int(i) for i in DETECTORS["phase1"].detid[:2])
+
+    def make(self, **changes: Any) -> Digis:
+        columns: dict[str, Any] = {
+            "offsets": np.array([0, 2, 2, 4]),
+            "detid": np.array([self.first, self.first, self.first, self.second], np.uint32),
+            "row": np.array([3, 3, 9, 0], np.uint16),
+            "col": np.array([4, 5, 0, 0], np.uint16),
+            "adc": np.array([7, 8, 9, 10], np.uint16),
+        }
+        kept = columns | {
+            k: np.array(v, columns[k].dtype if k in columns else None) for k, v in changes.items()
+        }
+        return Digis._from_sorted(DETECTORS["phase1"], **kept, first_event=50)
+
+    def test_in_order(self) -> None:
+        made = self.make()
+        event = np.array([0, 0, 2, 2])
+        columns = (made.detid, made.row, made.col, made.adc)
+        assert made == Digis.from_arrays(event, *columns, detector="phase1")
+
+    @pytest.mark.parametrize(
+        ("changes", "words"),
+        [
+            ({"row": [3, 3, 160, 0]}, "event 52, module .*: row 160 is outside"),
+            ({"col": [4, 416, 0, 0]}, "event 50, module .*: col 416 is outside"),
+            ({"adc": [7, 8, 9, 1024]}, "event 52, module .*: adc 1024 is outside"),
+            ({"col": [4, 4, 0, 0]}, "event 50: pixel row 3, col 4 .* occurs twice"),
+            ({"col": [5, 4, 0, 0]}, "not in order"),
+            ({"row": [9, 3, 9, 0]}, "not in order"),
+            ({"detid": [first, first, second, first]}, "not in order"),
+            ({"detid": [first, first, first, 12]}, "no module with id 12"),
+            ({"offsets": [0, 2, 1, 4]}, "offsets of the events"),
+            ({"offsets": [0, 2, 5]}, "offsets of the events"),
+            ({"offsets": [1, 4]}, "offsets of the events"),
+            ({"adc": [7, 8, 9]}, "differ in length"),
+            ({"flag": [True]}, "differ in length"),
+            ({"event_id": [1, 2]}, "2 event ids for 3 events"),
+        ],
+        ids=str,
+    )
+    def test_refused(self, changes: dict[str, Any], words: str) -> None:
+        with pytest.raises(PixlabError, match=words):
+            self.make(**changes)

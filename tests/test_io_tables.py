@@ -234,6 +234,16 @@ class TestFlatTrees:
         with pytest.raises(PixlabError, match="no objects at all"):
             read(path)
 
+    def test_names_that_are_no_text(self, tmp_path: Path) -> None:
+        path = tmp_path / "t.root"
+        with uproot.recreate(path, compression=None) as file:
+            file.mktree("tree", {"column": "f8"}).extend({"column": np.ones(3)})
+        path.write_bytes(path.read_bytes().replace(b"column", b"\x1b[2J\xff\n"))
+        with pytest.raises(PixlabError, match=r"tree 'tree' \(\?\[2J\? \)") as caught:
+            read(path)
+        assert is_clean(caught.value, path)
+        str(caught.value).encode()
+
     def test_mixed_arrays_and_numbers(self, tmp_path: Path) -> None:
         path = tmp_path / "t.root"
         import awkward as ak

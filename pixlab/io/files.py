@@ -157,7 +157,7 @@ def boundary(path: Path, kind: str = "") -> Iterator[None]:
         where = "" if str(path) in error.cause else f"{path}: "
         # who reads a file cannot pass what Digis.from_arrays offers
         hint = DAMAGED if "duplicates=" in error.hint else error.hint or DAMAGED
-        raise type(error)(f"{where}{error.cause}", hint) from error
+        raise type(error)(_printable(f"{where}{error.cause}"), _printable(hint)) from error
     except (KeyboardInterrupt, SystemExit, GeneratorExit):
         raise
     except ImportError as error:
@@ -169,7 +169,12 @@ def boundary(path: Path, kind: str = "") -> Iterator[None]:
         # uproot's many lines begin with one that says nothing
         text = f": {text}" if text not in ("", "while reading") else ""
         what = f"{path} cannot be read{kind and f' as {kind}'} ({type(error).__name__}{text})"
-        raise FormatError(what, DAMAGED) from error
+        raise FormatError(_printable(what), DAMAGED) from error
+
+
+def _printable(text: str) -> str:
+    """Text without what names in a damaged file may do to a terminal."""
+    return "".join(c if c.isprintable() else "?" for c in text)
 
 
 # -- ranges of events -------------------------------------------------------------------------
