@@ -12,6 +12,12 @@
 | Parquet | yes | ``.parquet`` |
 | NumPy archive | yes | ``.npz`` |
 | pixlab's own container | yes | ``.pxl`` |
+| CSV, one row a digi, plain or gzip | yes | ``.csv``, ``.csv.gz`` |
+| HDF5, a group or compound dataset with one row a digi | yes | ``.h5``, ``.hdf5`` |
+| pyBAR's FE-I4 tables in HDF5 (extra ``fei4``) | yes | |
+| TrackML: cells, with the hits beside them | yes | |
+| ACTS: cells | yes | |
+| Timepix frames in text: a file, or a directory of them | yes | |
 
 A new format is one module and one line of `pixlab.io.table.FORMATS`.
 """

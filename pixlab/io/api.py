@@ -36,7 +36,7 @@ def read(
     Parameters
     ----------
     path : path
-        The file.
+        The file; for Timepix frames also their directory.
     format : str, optional
         A key of `FORMATS`, to have only that one tried.
     branch : str, optional
@@ -177,6 +177,7 @@ def info(
     -------
     dict
         ``format``, ``bytes``, ``detector``, ``events``, ``digis`` and ``layers`` (digis of each);
+        ``cells_left_out`` where a file has cells that are no pixels;
         for .pxl files also what `pixlab.io.pxl.describe` knows of codec and sizes.
     """
     path = Path(path)
@@ -194,8 +195,12 @@ def info(
             layers.update(block.per_layer())
     finally:
         reader.close()
-    found = {"format": kind, "bytes": path.stat().st_size, "detector": block.detector.name}
+    files = [p for p in path.iterdir() if p.is_file()] if path.is_dir() else [path]
+    size = sum(p.stat().st_size for p in files)
+    found = {"format": kind, "bytes": size, "detector": block.detector.name}
     found |= {"events": events, "digis": digis, "layers": dict(layers)}
+    if hasattr(reader, "left_out"):
+        found["cells_left_out"] = reader.left_out
     # a lossy file holds fewer digis than went in, and its rate is of those that went in
     return found | describe(path) if kind == "pxl" else found
 
@@ -204,6 +209,11 @@ def _open(
     path: Path, format: str | None, branch: str | None, detector: str | Detector | None
 ) -> tuple[Reader, str]:
     """Whoever can read the file, and the name of its format."""
+    if path.is_dir() or (path.is_file() and not path.stat().st_size):
+        for name, entry in FORMATS.items():
+            forced = format == name and path.is_file()
+            if entry.unread and format in (None, name) and (forced or entry.unread(path)):
+                return entry.reader(path, branch=branch, detector=detector), name
     with Bytes(path) as file:
         head = file.take(0, min(_HEAD, file.size), "the beginning")
     if format is not None and format not in FORMATS:

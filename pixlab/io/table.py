@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import NamedTuple, Protocol
 
 from pixlab.digis import Digis
-from pixlab.io import csvrows, digitree, edm, fei4, hdf5, npz, parquet, pxl
+from pixlab.io import cells, csvrows, digitree, edm, fei4, hdf5, npz, parquet, pxl, timepix
 
 __all__ = ["FORMATS", "Format", "Reader"]
 
@@ -36,7 +36,8 @@ class Format(NamedTuple):
     ``sniff(head)`` says whether a file that begins with these bytes (at least 512, or all) may be
     of this format; ``reader(path, branch=, detector=)`` opens it, raising `NotHere` where another
     format of the same container should try; ``write(digis, path)`` writes it, or is None;
-    ``suffixes`` are those that `write` knows it by.
+    ``suffixes`` are those that `write` knows it by; ``unread(path)``, if any, says whether a path
+    without content to look at (a directory, an empty file) is of this format.
     """
 
     what: str
@@ -44,6 +45,7 @@ class Format(NamedTuple):
     sniff: Callable[[bytes], bool]
     reader: Callable[..., Reader]
     write: Callable[[Digis, Path], None] | None
+    unread: Callable[[Path], bool] | None = None
 
 
 # a new format is one module and one line here; of two that share a container the first goes first
@@ -69,4 +71,11 @@ FORMATS: dict[str, Format] = {
     ),
     "fei4": Format("FE-I4 table of pyBAR", (), fei4.sniff, fei4.Fei4Reader, None),
     "hdf5": Format("HDF5 file", (".h5", ".hdf5"), hdf5.sniff, hdf5.open_hdf5, hdf5.write),
+    "trackml": Format(
+        "table of TrackML's cells", (), cells.sniff_trackml, cells.open_trackml, None
+    ),
+    "acts": Format("table of cells of ACTS", (), cells.sniff_acts, cells.open_acts, None),
+    "timepix": Format(
+        "Timepix frame", (), timepix.sniff, timepix.TimepixReader, None, timepix.is_frames
+    ),
 }
