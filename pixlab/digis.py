@@ -26,6 +26,9 @@ __all__ = ["EVENT_ID", "Digis", "Frames"]
 EVENT_ID = np.dtype([("run", "<u4"), ("lumi", "<u4"), ("event", "<u8")])
 
 
+_FIELDS = ("detid", "row", "col", "adc")
+
+
 class Frames(NamedTuple):
     """Groups of digis of one module in one event, in the order of the digis.
 
@@ -242,6 +245,96 @@ class Digis:
         return digis
 
     @classmethod
+    def from_pandas(
+        cls,
+        frame: pandas.DataFrame,
+        *,
+        detector: str | Detector,
+        n_events: int | None = None,
+        duplicates: Literal["error", "sum"] = "error",
+    ) -> Digis:
+        """Digis of a table with one row a digi, such as `to_pandas` gives.
+
+        Parameters
+        ----------
+        frame : DataFrame
+            Columns (or levels of the index) ``event, detid, row, col, adc`` and, optionally,
+            ``flag``, in upper or lower case. Other columns are ignored.
+        detector, n_events, duplicates
+            As for `from_arrays`.
+
+        Raises
+        ------
+        PixlabError
+            As `from_arrays`, or if a column is missing, has gaps or occurs twice.
+        """
+        named = [name for name in frame.index.names if name is not None]
+        table = frame.reset_index(level=named) if named else frame
+        names = [str(name).lower() for name in table.columns]
+        columns = {name: table.iloc[:, names.index(name)] for name in names}
+        _check_columns({"event", *_FIELDS}, names)
+        for name in ("event", *_FIELDS, "flag"):
+            if name in columns and columns[name].isna().any():
+                raise PixlabError(f"column '{name}' has rows without a value", "fill or drop them")
+        flag = columns.get("flag")
+        return cls.from_arrays(
+            **{name: columns[name].to_numpy() for name in ("event", *_FIELDS)},
+            detector=detector,
+            n_events=n_events,
+            flag=None if flag is None else flag.to_numpy(),
+            duplicates=duplicates,
+        )
+
+    @classmethod
+    def from_awkward(
+        cls,
+        array: awkward.Array,
+        *,
+        detector: str | Detector,
+        duplicates: Literal["error", "sum"] = "error",
+    ) -> Digis:
+        """Digis of one list an event, such as `to_awkward` gives.
+
+        Parameters
+        ----------
+        array : awkward.Array
+            Lists of records, or records of lists, with the fields ``detid, row, col, adc`` and,
+            optionally, ``flag``, in upper or lower case. Empty lists are events without digis.
+        detector, duplicates
+            As for `from_arrays`.
+
+        Raises
+        ------
+        PixlabError
+            As `from_arrays`, or if a field is missing, occurs twice or is no list an event.
+        """
+        import awkward as ak
+
+        names = [name.lower() for name in ak.fields(array)]
+        _check_columns(set(_FIELDS), names)
+        values: dict[str, Any] = {}
+        counts: NDArray[Any] | None = None
+        for name, field in zip(names, ak.fields(array), strict=True):
+            if name not in (*_FIELDS, "flag"):
+                continue
+            lists = array[field]
+            if lists.ndim != 2 or ak.any(ak.is_none(lists)) or ak.any(ak.is_none(lists, axis=1)):
+                raise PixlabError(f"field '{name}' is no list of numbers an event, without gaps")
+            number = ak.to_numpy(ak.num(lists))
+            if counts is not None and not np.array_equal(number, counts):
+                event = int(np.flatnonzero(number != counts)[0])
+                raise PixlabError(f"event {event}: field '{name}' has another length than others")
+            counts, values[name] = number, ak.to_numpy(ak.flatten(lists))
+        assert counts is not None  # there are all of _FIELDS
+        return cls.from_arrays(
+            np.repeat(np.arange(len(counts)), counts),
+            **values,
+            detector=detector,
+            n_events=len(counts),
+            duplicates=duplicates,
+        )
+
+    @classmethod
     def empty(cls, detector: str | Detector, n_events: int = 0) -> Digis:
         """`n_events` events without a single digi."""
         none = np.zeros(0, np.int64)
@@ -448,6 +541,17 @@ class Digis:
             f"{self.n_digis:,} digis<table><thead><tr><th>layer</th><th>digis</th>"
             f"<th>digis / event</th></tr></thead><tbody>{rows}</tbody></table>"
         )
+
+
+def _check_columns(needed: set[str], names: list[str]) -> None:
+    """Whether each of the needed columns is there, once."""
+    for name in sorted(needed):
+        if names.count(name) != 1:
+            what = "occurs twice" if name in names else "is missing"
+            raise PixlabError(
+                f"column '{name}' {what} (there are {', '.join(names[:12]) or 'none'})",
+                f"digis need the columns {', '.join(sorted(needed))}, each once",
+            )
 
 
 def _integers(name: str, column: ArrayLike) -> NDArray[Any]:
