@@ -31,7 +31,7 @@ class Controls(pn.viewable.Viewer):
         wide: dict[str, Any] = {"sizing_mode": "stretch_width", "margin": (4, 12)}
         several = len(p.source.objects) > 1
         self.source = pmui.Select.from_param(p.source, label="Sample", visible=several, **wide)
-        self.event = pmui.IntSlider.from_param(p.event, label="Event", throttled=True, **wide)
+        self.event = pmui.IntSlider.from_param(p.event, label="Event", **wide)
         self.used = pn.pane.HTML(
             pn.bind(self._used, p.source, p.event),
             sizing_mode="stretch_width",
@@ -48,7 +48,8 @@ class Controls(pn.viewable.Viewer):
         self._follow()
         session.param.watch(self._follow, ["source", "layer", "module", "codec", "point"])
         self.module.param.watch(self._choose_module, "value")
-        self.point.param.watch(self._choose_point, "value_throttled")
+        # not value_throttled, which is an index and does not notice choices made elsewhere
+        self.point.param.watch(self._choose_point, "value")
 
     def _follow(self, *events: Any) -> None:
         s = self.session

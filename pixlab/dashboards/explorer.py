@@ -9,13 +9,12 @@ from typing import Any
 import holoviews as hv
 import numpy as np
 import panel as pn
-import panel_material_ui as pmui
 from bokeh.models import Range1d, RangeTool
 from numpy.typing import NDArray
 
 from pixlab import plots
 from pixlab.dashboards.session import Choices, Session
-from pixlab.dashboards.widgets import ACCENT, card, named
+from pixlab.dashboards.widgets import ACCENT, Taps, card, grid, named
 
 __all__ = ["Explorer", "busiest_window"]
 
@@ -56,12 +55,10 @@ class Explorer(pn.viewable.Viewer):
         # the zoom belongs to the view, one a page or cell, so that no redraw ever touches it
         self._zooms: dict[str, tuple[Range1d, Range1d]] = {}
         module = ["source", "event", "module", "log_scale"]
-        self._tap = hv.streams.Selection1D()
         layer = self._drawn(self._layer, ["source", "event", "layer", "log_scale"])
-        self._tap.source = layer
-        self._tap.param.watch(self._tapped, "index")
+        self._taps = Taps(layer, self._tapped)
         chosen = self._drawn(self._chosen, ["source", "layer", "module"])
-        self.layer = (layer * chosen).opts(hooks=[named("layer")])
+        self.layer = (layer * chosen).opts(hooks=[named("layer"), self._taps.hook])
         self.module = self._drawn(self._module, module).opts(
             **_PLAIN, height=240, hooks=[named("module"), self._link_box]
         )
@@ -159,36 +156,35 @@ class Explorer(pn.viewable.Viewer):
             x.update(start=left, end=right, bounds=whole[::2])
             y.update(start=bottom, end=top, bounds=whole[1::2])
 
-    def _tapped(self, event: Any) -> None:
-        if not event.new:
-            return
+    def _tapped(self, index: int) -> None:
         detector = self.session.data.digis.detector
         in_layer = np.flatnonzero(detector.in_layer(self.session.layer))
-        self.session.show_module(int(detector.detid[in_layer[event.new[0]]]))
+        self.session.show_module(int(detector.detid[in_layer[index]]))
 
     # -- the page ---------------------------------------------------------------------------
     def _build(self) -> Any:
         p = self.session.param
-        layer = pn.bind(lambda layer: f"1 · Choose a module of {layer}", p.layer)
-        module = pn.bind(self._module_title, p.module)
-        decoded = pn.bind(lambda point: f"Decoded · {self.session.data.label(point)}", p.point)
-        third = {"xs": 12, "md": 4}
-        cells = [
-            ({"xs": 12, "md": 5}, layer, self.layer, "layer"),
-            ({"xs": 12, "md": 7}, module, self.module, "module"),
-            (third, "Original", self.maps["original"], "original"),
-            (third, decoded, self.maps["decoded"], "decoded"),
-            (third, "Difference", self.maps["difference"], "difference"),
-        ]
-        return pmui.Grid(
-            *(
-                pmui.Grid(card(title, plot, HELP[key], name=key), size=size)
-                for size, title, plot, key in cells
-            ),
-            container=True,
-            spacing=1,
+        titles = {
+            "layer": pn.bind(self._layer_title, p.layer),
+            "module": pn.bind(self._module_title, p.module),
+            "original": "Original",
+            "decoded": pn.bind(self._decoded_title, p.source, p.point),
+            "difference": "Difference",
+        }
+        drawn = {"layer": self.layer, "module": self.module, **self.maps}
+        cards = {key: card(titles[key], drawn[key], HELP[key], name=key) for key in drawn}
+        return pn.Column(
+            grid((5, cards["layer"]), (7, cards["module"])),
+            grid(*((1, cards[what]) for what in self.maps)),
             sizing_mode="stretch_width",
+            margin=0,
         )
+
+    def _layer_title(self, layer: str) -> str:
+        return f"1 · Choose a module of {layer}"
+
+    def _decoded_title(self, source: str, point: int) -> str:
+        return f"Decoded · {self.session.data.label(point)}"
 
     def _module_title(self, detid: int) -> str:
         return f"2 · Module {self.session.data.module_name(detid)}"

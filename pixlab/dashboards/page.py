@@ -46,7 +46,7 @@ class Board(pn.viewable.Viewer):
         self._made: dict[str, pn.viewable.Viewer] = {}
         # a view is drawn when it is first looked at and then only hidden: coming back is instant,
         # and nothing is taken apart while it is still being laid out
-        self._places = {title: pmui.Column(sizing_mode="stretch_width") for title in VIEWS}
+        self._places = {title: pn.Column(sizing_mode="stretch_width") for title in VIEWS}
         self.tabs = pmui.Tabs(
             *((title, pn.Spacer(height=0)) for title in VIEWS),
             sizing_mode="stretch_width",

@@ -13,7 +13,7 @@ from bokeh.models.widgets.tables import NumberFormatter
 
 from pixlab import plots
 from pixlab.dashboards.session import Choices, Session
-from pixlab.dashboards.widgets import ACCENT, card, named, pane
+from pixlab.dashboards.widgets import ACCENT, Taps, card, grid, named, pane
 from pixlab.digis import Digis
 from pixlab.physics import METRICS, SPECTRA, Comparison, compare
 
@@ -53,13 +53,7 @@ class RateDistortion(pn.viewable.Viewer):
             above=self.metric,
         )
         parts = card("Where the bits go", self.parts, _PARTS_HELP, name="parts")
-        self._view = pmui.Grid(
-            pmui.Grid(curve, size={"xs": 12, "md": 8}),
-            pmui.Grid(parts, size={"xs": 12, "md": 4}),
-            container=True,
-            spacing=1,
-            sizing_mode="stretch_width",
-        )
+        self._view = grid((2, curve), (1, parts))
 
     def _follow(self, *events: Any) -> None:
         names = {METRICS[m].label: m for m in self.session.param.metric.objects}
@@ -72,9 +66,7 @@ class RateDistortion(pn.viewable.Viewer):
     def _curves(self, source: str, metric: str, log: bool) -> hv.Overlay:
         overlay = plots.rate_distortion(self.session.data.sweep.table, metric, logy=log)
         points = next(e for e in overlay if isinstance(e, hv.Points))
-        # the stream must outlive this call, and the old one must not answer any more
-        self._tap = hv.streams.Selection1D(source=points)
-        self._tap.param.watch(self._tapped, "index")
+        taps = self._taps = Taps(points, self.session.show_point)  # kept as long as the drawing
         x, y = (d.name for d in points.kdims)
         places = points.dimension_values(x), points.dimension_values(y)
 
@@ -88,12 +80,8 @@ class RateDistortion(pn.viewable.Viewer):
         # what was set for the whole drawing does not survive the multiplication
         options = overlay.opts.get("plot").kwargs
         return (overlay * ring).opts(
-            **options | {"height": 430, "title": "", "hooks": [named("curve")]}
+            **options | {"height": 430, "title": "", "hooks": [named("curve"), taps.hook]}
         )
-
-    def _tapped(self, event: Any) -> None:
-        if event.new:
-            self.session.show_point(int(event.new[0]))
 
     def _title(self, metric: str) -> str:
         return f"{METRICS[metric].label} against rate"
@@ -161,15 +149,12 @@ class Physics(pn.viewable.Viewer):
         p = session.param
         self._now = Choices(session, self.title, ["source", "layer", "point"])
         self.spectra = {name: pn.bind(self._spectrum, name, p.log_scale) for name in self.SHOWN}
-        cells = [
-            pmui.Grid(
-                card(
-                    pn.bind(self._title, name, p.layer),
-                    drawing,
-                    self._help(name),
-                    name=f"spectrum-{name}",
-                ),
-                size={"xs": 12, "md": 4},
+        cards = [
+            card(
+                pn.bind(self._title, name, p.layer),
+                drawing,
+                self._help(name),
+                name=f"spectrum-{name}",
             )
             for name, drawing in self.spectra.items()
         ]
@@ -180,13 +165,14 @@ class Physics(pn.viewable.Viewer):
             margin=(0, 10, 8, 10),
             css_classes=["pixlab-report"],
         )
-        self._view = pmui.Column(
-            pmui.Grid(*cells, container=True, spacing=1, sizing_mode="stretch_width"),
+        self._view = pn.Column(
+            grid(*((1, one) for one in cards)),
             card("All metrics, layer by layer", self.verdict, _REPORT_HELP, name="verdict"),
             sizing_mode="stretch_width",
+            margin=0,
         )
 
-    def _spectrum(self, name: str, log: bool) -> pmui.Column:
+    def _spectrum(self, name: str, log: bool) -> pn.Column:
         """New for another kind of axis; another model or layer only changes its data."""
         x_range: list[Any] = []  # the one of the spectrum, for the ratio
 
@@ -204,7 +190,7 @@ class Physics(pn.viewable.Viewer):
 
             return hv.DynamicMap(pn.bind(draw, self._now.param.now))
 
-        return pmui.Column(
+        return pn.Column(
             *(
                 pane(
                     panel(place).opts(

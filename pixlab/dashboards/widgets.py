@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from html import escape
 from typing import Any
 
 import holoviews as hv
 import panel as pn
-import panel_material_ui as pmui
 
-__all__ = ["ACCENT", "card", "named", "pane"]
+__all__ = ["ACCENT", "Taps", "card", "grid", "named", "pane"]
+
+# Containers are Panel's own, not Material ones: those draw a figure some time after it was built,
+# and BokehJS fails on the console if anything else changes size in between.
 
 ACCENT = "#d6336c"  # what is chosen, in every view
+_NARROWEST = 300  # pixels of a cell
 
 
 def card(
     title: Any, content: Any, help_text: Any, *, name: str = "", above: Any = None
-) -> pmui.Paper:
+) -> pn.Column:
     """Something under its title, with a help text to hover or to focus.
 
     Parameters
@@ -31,7 +35,7 @@ def card(
     above : object, optional
         Controls between title and content.
     """
-    heading = pmui.Row(
+    heading = pn.Row(
         pn.pane.HTML(
             pn.bind(_heading, title) if callable(title) else _heading(title),
             margin=0,
@@ -42,14 +46,33 @@ def card(
         margin=(6, 10, 0, 10),
     )
     parts = [heading, *([above] if above is not None else []), _drawing(content)]
-    return pmui.Paper(
+    return pn.Column(
         *parts,
-        elevation=0,
-        variant="outlined",
         sizing_mode="stretch_width",
         css_classes=[f"pixlab-{name}"] if name else [],
+        styles={"border": "1px solid rgba(128, 128, 128, 0.3)", "border-radius": "6px"},
         margin=0,
     )
+
+
+def grid(*cells: tuple[int, Any]) -> pn.FlexBox:
+    """Cells side by side where there is room, below each other where there is not.
+
+    Parameters
+    ----------
+    *cells : (int, object)
+        Share of the width, and what stands in the cell.
+    """
+    boxes = [
+        pn.Column(
+            content,
+            styles={"flex": f"{share} 1 {_NARROWEST}px", "min-width": "0"},
+            sizing_mode="stretch_width",
+            margin=0,
+        )
+        for share, content in cells
+    ]
+    return pn.FlexBox(*boxes, gap="8px", sizing_mode="stretch_width", margin=(0, 0, 8, 0))
 
 
 def _drawing(content: Any) -> Any:
@@ -81,6 +104,40 @@ def named(name: str) -> Callable[[Any, Any], None]:
         figure.toolbar.logo = None
 
     return hook
+
+
+class Taps:
+    """Tells the index of the glyph that was tapped, the same one twice if tapped twice.
+
+    Parameters
+    ----------
+    source : HoloViews object
+        The element that can be tapped.
+    then : function of int
+        Called with the index, in the state in which the page may be changed.
+    """
+
+    def __init__(self, source: Any, then: Callable[[int], None]) -> None:
+        self._then = then
+        self._figures: dict[str, Any] = {}
+        self._stream = hv.streams.Selection1D(source=source)
+        self._stream.param.watch(self._tapped, "index")
+
+    def hook(self, plot: Any, element: Any) -> None:
+        """A hook of the whole drawing: remembers in which figures a selection is to be undone."""
+        self._figures[plot.root.ref["id"]] = plot.state
+
+    def _tapped(self, event: Any) -> None:
+        if event.new:
+            # streams run without the page's lock, which changes need
+            pn.state.execute(partial(self._act, int(event.new[0])), schedule=True)
+
+    def _act(self, index: int) -> None:
+        for figure in self._figures.values():
+            for renderer in figure.renderers:
+                if getattr(renderer, "data_source", None) and renderer.data_source.selected.indices:
+                    renderer.data_source.selected.indices = []
+        self._then(index)
 
 
 def _heading(title: str) -> str:

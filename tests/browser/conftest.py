@@ -1,0 +1,140 @@
+"""A real server, started as a user starts it, and a real browser that may only talk to it."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from queue import Empty, Queue
+from urllib.parse import urlencode
+
+import pytest
+
+from pixlab.codecs import Lossless, PatchVQ
+from pixlab.io import write
+from pixlab.study import sweep
+from tests.browser.visit import FLAGS, Visit
+from tests.helpers import random_digis
+
+SIZES = (16, 64, 256)
+
+
+@pytest.fixture(scope="session")
+def chromium() -> str:
+    """Where Chromium is; the tests skip without it, or fail where it is required."""
+    found = shutil.which("chromium") or shutil.which("chromium-browser")
+    if found is None:
+        if os.environ.get("PIXLAB_REQUIRE_BROWSER") == "1":
+            pytest.fail("Chromium is required (PIXLAB_REQUIRE_BROWSER=1) and not installed")
+        pytest.skip("Chromium is not installed")
+    return found
+
+
+@pytest.fixture(scope="session")
+def browser(chromium):
+    """One browser for all tests; each visit has a context, and so a cache, of its own."""
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        launched = playwright.chromium.launch(executable_path=chromium, args=FLAGS)
+        yield launched
+        launched.close()
+
+
+def serving(arguments: Sequence[str], log: Path) -> Iterator[str]:
+    """Run ``pixlab serve`` on a free port; give its address, and end it."""
+    command = [sys.executable, "-c", "from pixlab.cli import main; main()", "serve"]
+    with log.open("w") as errors:
+        process = subprocess.Popen(
+            [*command, *arguments, "--port", "0", "--no-show"],
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            text=True,
+        )
+    lines: Queue[str] = Queue()
+    reader = threading.Thread(target=lambda: [lines.put(line) for line in process.stdout])
+    reader.start()
+    try:
+        try:
+            said = lines.get(timeout=120)
+        except Empty:
+            pytest.fail(f"no server after two minutes: {log.read_text()[-2000:]}")
+        found = re.search(r"http://127\.0\.0\.1:\d+", said)
+        assert found, said + log.read_text()[-2000:]
+        yield found.group()
+    finally:
+        process.terminate()
+        process.wait(20)
+        reader.join(20)
+        process.stdout.close()
+
+
+@pytest.fixture(scope="session")
+def digis():
+    """Clumped digis on forty modules of every layer."""
+    return random_digis(n_events=4, n_digis=4000, n_modules=40, seed=3)
+
+
+@pytest.fixture(scope="session")
+def table(digis, tmp_path_factory) -> Path:
+    """A table of four settings, its events beside it, and one model that is damaged."""
+    folder = tmp_path_factory.mktemp("sweep")
+    write(digis, folder / "events.npz")
+    codecs = [Lossless(), *(PatchVQ(codebook_size=n) for n in SIZES), PatchVQ(codebook_size=300)]
+    made = sweep(digis, codecs, source=str(folder / "events.npz"))
+    models = list(made.table["model"])
+    models[-1] = models[-1][: len(models[-1]) // 2]
+    made.table["model"] = models
+    made.save(folder / "settings.parquet")
+    return folder / "settings.parquet"
+
+
+@pytest.fixture(scope="session")
+def server(table, tmp_path_factory, chromium) -> Iterator[str]:
+    """The dashboard on that table, and on a file that cannot be read."""
+    folder = tmp_path_factory.mktemp("server")
+    broken = folder / "broken.root"
+    broken.write_bytes(b"root" + bytes(300))
+    yield from serving([str(table), str(broken)], folder / "log")
+
+
+@pytest.fixture(scope="session")
+def sample_server(tmp_path_factory, chromium) -> Iterator[str]:
+    """The dashboard as it opens without arguments."""
+    yield from serving([], tmp_path_factory.mktemp("sample") / "log")
+
+
+@pytest.fixture(scope="session")
+def artifacts(tmp_path_factory) -> Path:
+    """Where screenshots go: ``$PIXLAB_ARTIFACTS``, or a temporary folder."""
+    given = os.environ.get("PIXLAB_ARTIFACTS")
+    folder = Path(given) if given else tmp_path_factory.mktemp("artifacts")
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+@pytest.fixture
+def visit(browser) -> Iterator[Callable[..., Visit]]:
+    """Open pages; in the end none may have asked for anything off this machine, or complained."""
+    visits: list[Visit] = []
+
+    def open_page(address: str, *, size=(1440, 900), user_agent=None, **query: object) -> Visit:
+        context = browser.new_context(
+            viewport={"width": size[0], "height": size[1]}, user_agent=user_agent
+        )
+        one = Visit(context)
+        visits.append(one)
+        one.open(f"{address}/?{urlencode(query)}" if query else address)
+        return one
+
+    yield open_page
+    for one in visits:
+        one.context.close()
+    for one in visits:
+        assert one.foreign == []
+        assert one.complaints == []
