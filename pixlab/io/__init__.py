@@ -9,6 +9,7 @@
 | --- | --- | --- |
 | CMS EDM (``edm::DetSetVector<PixelDigi>`` in ROOT) | yes | |
 | flat ROOT tree ``digiTree`` | yes | ``.root`` |
+| RNTuple in ROOT, one row an event or a digi | yes | ``.rntuple.root`` |
 | Parquet | yes | ``.parquet`` |
 | NumPy archive | yes | ``.npz`` |
 | pixlab's own container | yes | ``.pxl`` |

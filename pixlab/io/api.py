@@ -139,9 +139,10 @@ def _blocks(
 def write(digis: Digis, path: PathLike) -> None:
     """Write digis in the format that the suffix of `path` names.
 
-    All but ``.root`` and ``.pxl`` keep everything (events without digis, event numbers, flags and a
-    detector of one's own); ``.root`` is a flat tree (`pixlab.io.digitree.write` says what other
-    readers miss of it); ``.pxl`` is pixlab's own format.
+    ``.npz``, ``.parquet``, ``.h5``, ``.csv``, ``.csv.gz`` and ``.rntuple.root`` keep everything
+    (events without digis, event numbers, flags and a detector of one's own); ``.root`` is a flat
+    tree (`pixlab.io.digitree.write` says what other readers miss of it); ``.pxl`` is pixlab's own
+    format.
 
     The file appears under its name when it is complete: whatever goes wrong, no half file is left
     and an older one stays.

@@ -110,6 +110,17 @@ class RootFile:
         self._check(key.fSeekKey, key.fNbytes, f"the tree '{name}'", key.fObjlen)
         return key.get()
 
+    @property
+    def ntuples(self) -> list[str]:
+        """Names of the RNTuples, with their directories."""
+        return [name for name, kind, _ in self.keys if kind == "ROOT::RNTuple"]
+
+    def ntuple(self, name: str) -> Any:
+        """The RNTuple of that name (uproot's), of which only the place of its header is read."""
+        key = next(key for found, _, key in self.keys if found == name)
+        self._check(key.fSeekKey, key.fNbytes, f"the RNTuple '{name}'", key.fObjlen)
+        return key.get()
+
     def string(self, name: str) -> str | None:
         """A string stored under this name at the top of the file, or None."""
         for found, kind, key in self.keys:

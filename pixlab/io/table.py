@@ -7,7 +7,19 @@ from pathlib import Path
 from typing import NamedTuple, Protocol
 
 from pixlab.digis import Digis
-from pixlab.io import cells, csvrows, digitree, edm, fei4, hdf5, npz, parquet, pxl, timepix
+from pixlab.io import (
+    cells,
+    csvrows,
+    digitree,
+    edm,
+    fei4,
+    hdf5,
+    npz,
+    parquet,
+    pxl,
+    rntuple,
+    timepix,
+)
 
 __all__ = ["FORMATS", "Format", "Reader"]
 
@@ -51,6 +63,13 @@ class Format(NamedTuple):
 # a new format is one module and one line here; of two that share a container the first goes first
 FORMATS: dict[str, Format] = {
     "edm": Format("CMS EDM file", (), edm.sniff, edm.EdmReader, None),
+    "rntuple": Format(
+        "ROOT file with an RNTuple",
+        (".rntuple.root",),
+        rntuple.sniff,
+        rntuple.open_ntuple,
+        rntuple.write,
+    ),
     "digitree": Format(
         "ROOT file with a flat tree", (".root",), digitree.sniff, digitree.open_tree, digitree.write
     ),
