@@ -57,6 +57,9 @@ def test_pandas_writes_and_reads_the_same(tmp_path: Path) -> None:
     path = tmp_path / "digis.csv.gz"
     events.to_pandas().to_csv(path, index=False)
     assert read(path) == events
+    flagged = events.to_pandas().assign(flag=events.adc % 2 == 1)
+    flagged.to_csv(path, index=False)  # True and False, where pixlab has 1 and 0
+    assert np.array_equal(np.asarray(read(path).flag), events.adc % 2 == 1)
     write(events, path)
     table = pd.read_csv(path, comment="#")
     assert table.columns.tolist() == ["event", "detId", "row", "col", "adc"]
@@ -98,6 +101,10 @@ def test_equal_digis_are_equal_files(tmp_path: Path) -> None:
         (HEADER + ROW + "1,303042564,5,1e2,99\n", "line 3: column 'col' holds '1e2'"),
         (HEADER + ROW + "1,303042564,5,,99\n", "line 3: column 'col' holds ''"),
         (HEADER + ROW + "1,303042564,5,nan,99\n", "line 3: column 'col' holds 'nan'"),
+        (
+            HEADER.replace("\n", ",flag\n") + "1,303042564,5,7,9,2\n",
+            "line 2: column 'flag' holds '2'",
+        ),
         (HEADER + ROW + "1,303042564,5\n", "line 3 has 3 values, there are 5 columns"),
         (HEADER + ROW + "\n" + ROW, "line 3 has 1 values"),
         (HEADER + ROW + f"{2**70},303042564,5,7,99\n", "line 3: column 'event' holds '1180"),

@@ -82,7 +82,7 @@ def open_csv(
         except FormatError as error:
             names = ", ".join(table.names[:12])
             raise FormatError(error.cause.split(" (it has")[0] + f" (it has {names})", error.hint) from error  # fmt: skip
-        kinds = dict.fromkeys(columns.values(), "int64")
+        kinds = {real: "bool" if name == "flag" else "int64" for name, real in columns.items()}
         n_events, event_id, described = _about(table)
         return RowsReader(
             table.rows,

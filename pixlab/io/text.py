@@ -112,7 +112,7 @@ class TextTable:
     def column(self, name: str, kinds: dict[str, str], start: int, stop: int) -> NDArray[Any]:
         """Rows `start` to `stop` of a column; `kinds` says what all wanted columns hold.
 
-        ``kinds`` is {name: "int64", "uint64" or "float64"}, the same in all calls, since a block
+        ``kinds`` is {name: "int64", "uint64", "float64" or "bool"}, the same in all calls, since a block
         is parsed once for all of them.
         """
         asked = (start, stop, frozenset(kinds))
@@ -156,7 +156,7 @@ class TextTable:
                 parse_options=csv.ParseOptions(quote_char=False, ignore_empty_lines=False),
                 convert_options=csv.ConvertOptions(
                     include_columns=list(known.values()),
-                    column_types={known[n]: getattr(pa, kind)() for n, kind in kinds.items()},
+                    column_types={known[n]: pa.from_numpy_dtype(kind) for n, kind in kinds.items()},
                     null_values=[],
                     check_utf8=False,
                 ),
@@ -199,6 +199,8 @@ class TextTable:
 
 def _fits(cell: str, kind: str) -> bool:
     try:
+        if kind == "bool":
+            return cell.lower() in ("0", "1", "true", "false")
         if kind == "float64":
             return bool(np.isfinite(float(cell)))
         limits = np.iinfo(kind)
