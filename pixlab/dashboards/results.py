@@ -98,10 +98,13 @@ class RateDistortion(pn.viewable.Viewer):
         data = self.session.data
         parts = data.rate_parts(point)
         total = sum(parts.values())
+        shown = {name: bits for name, bits in parts.items() if bits > 0.005 * total}
+        if len(shown) < len(parts):
+            shown["other"] = total - sum(shown.values())
         rows = "".join(
             f"<tr><td>{escape(name)}</td><td class='bar'><div style='width:{100 * bits / total:.1f}%'>"
-            f"</div></td><td>{bits:.2f}</td><td>{100 * bits / total:.0f}%</td></tr>"
-            for name, bits in parts.items()
+            f"</div></td><td>{bits:.2f}</td><td>{100 * bits / total:.1f}%</td></tr>"
+            for name, bits in shown.items()
         )
         return (
             f"<style>{_PARTS_STYLE}</style><div>{escape(data.label(point))}</div><table><thead><tr>"
@@ -257,7 +260,7 @@ class SweepTable(pn.viewable.Viewer):
             frozen_columns=["setting"],
             stylesheets=[_TABLE_STYLE],
             sizing_mode="stretch_width",
-            max_height=520,
+            max_height=640,
             margin=(0, 10, 10, 10),
         )
         self.table.on_click(self._clicked)
@@ -278,7 +281,7 @@ class SweepTable(pn.viewable.Viewer):
             for heading, n in digits.items()
         }
         self.table.header_align = dict.fromkeys(digits, "right")
-        self.table.widths = {"setting": 235} | dict.fromkeys(digits, 120)
+        self.table.widths = {"setting": 190} | dict.fromkeys(digits, 120)
         self.table.value = table
         self._mark()
 
@@ -307,4 +310,5 @@ _TABLE_HELP = (
 _TABLE_STYLE = """
 .tabulator .tabulator-col-title { white-space: normal !important; }
 .tabulator .tabulator-col-title, .tabulator .tabulator-cell { font-size: 13px; }
+.tabulator .tabulator-cell[tabulator-field="setting"] { white-space: normal; }
 """

@@ -263,8 +263,10 @@ def test_every_plot_has_a_help_text(visit, server):
         page.page.mouse.move(5, 5)
 
 
-@pytest.mark.parametrize("size", [(390, 844), (820, 1180), (1920, 1080)])
-@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize(
+    ("size", "theme"),
+    [((390, 844), "light"), ((820, 1180), "dark"), ((1920, 1080), "light"), ((1920, 1080), "dark")],
+)
 def test_no_view_is_wider_than_the_screen(visit, sample_server, artifacts, size, theme):
     """Screenshots of all views are kept, to be looked at."""
     phone = "Mozilla/5.0 (Linux; Android 14) Mobile" if size[0] < 500 else None

@@ -192,7 +192,7 @@ class Visit:
     def choose(self, label: str, option: str) -> None:
         """Choose from a list by its label."""
         self.page.get_by_role("combobox", name=label).click()
-        self.page.get_by_role("option", name=option).first.click()
+        self.page.get_by_role("menuitem", name=option).first.click()
 
     def turn(self, title: str) -> None:
         """Turn to another view."""
