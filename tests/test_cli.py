@@ -68,6 +68,7 @@ def test_help_names_every_command_in_working_order():
     assert list(main.commands) == order
     places = [text.index(f"\n  {name} ") for name in order]
     assert places == sorted(places)
+    assert "..." not in text.split("Commands:")[1]  # every command in words that fit
 
 
 @pytest.mark.parametrize("command", list(main.commands))
@@ -516,6 +517,16 @@ def test_demo_ends_in_the_dashboard_on_what_it_measured(monkeypatch):
     settings = ["lossless", "cluster-vq", "patch-vq codebook size 16"]
     assert list(sources[0].table["label"]) == settings
     assert sources[0].source == "phase1-pu60"
+
+
+def test_behind_a_hub_the_page_is_at_its_proxy(monkeypatch):
+    served = []
+    monkeypatch.setattr("pixlab.dashboards.serve", lambda sources, **how: served.append(how))
+    monkeypatch.setenv("JUPYTERHUB_SERVICE_PREFIX", "/user/me/")
+    assert "/user/me/proxy/5006/" in succeeded("serve")
+    monkeypatch.delenv("JUPYTERHUB_SERVICE_PREFIX")
+    assert "proxy" not in succeeded("serve", "--port", 5007)
+    assert served == [{"port": 5006, "show": False}, {"port": 5007, "show": True}]
 
 
 def test_the_page_of_serve_answers_on_this_machine_alone():

@@ -117,7 +117,10 @@ def blocks(path: Path, *, events: slice | None = None, **how: Any) -> Iterator[D
 @opening
 @as_json
 def info(source: Path, as_json: bool, **how: Any) -> None:
-    """What is in a file: detector, events, digis, layers; for .pxl also codec and sizes."""
+    """Say what is in a file.
+
+    That is detector, events, digis and layers; for .pxl also the codec and the size of each part.
+    """
     from pixlab.io import info as describe
 
     facts = describe(source, **how)
@@ -129,7 +132,10 @@ def info(source: Path, as_json: bool, **how: Any) -> None:
 @click.argument("out", type=OUTPUT)
 @reading
 def convert(source: Path, out: Path, **how: Any) -> None:
-    """Write a file in another format, which the ending of OUT names."""
+    """Write a file in another format.
+
+    The ending of OUT names it.
+    """
     from pixlab.io import write
 
     digis = load(source, **how)
@@ -151,7 +157,7 @@ def convert(source: Path, out: Path, **how: Any) -> None:
 @click.option("--seed", type=click.IntRange(0), default=1, show_default=True)
 @click.option("--detector", default="phase1", show_default=True)
 def simulate(out: Path, n_events: int, **options: Any) -> None:
-    """Simulate minimum-bias pile-up and write it to OUT."""
+    """Simulate minimum-bias pile-up."""
     from pixlab.io import write
     from pixlab.simulation import simulate as run
 
@@ -175,7 +181,7 @@ def fit(
     detector: str | None,
     **knobs: Any,
 ) -> None:
-    """Learn what CODEC needs from SOURCE and write it to MODEL.
+    """Learn a codebook, or what else a codec needs.
 
     `pixlab fit CODEC --help` lists the knobs of a codec.
     """
@@ -205,7 +211,9 @@ def compress(
     detector: str | None,
     **knobs: Any,
 ) -> None:
-    """Write SOURCE as a .pxl file, losslessly or with what a codec may lose.
+    """Write a .pxl file, lossless or lossy.
+
+    Without --codec and --model it is lossless.
 
     `pixlab compress --codec NAME --help` lists the knobs of a codec.
     """
@@ -229,7 +237,10 @@ def compress(
 @click.argument("source", type=Source())
 @click.argument("out", type=OUTPUT)
 def decompress(source: Path, out: Path) -> None:
-    """Write what a .pxl file holds in the format that the ending of OUT names."""
+    """Write what a .pxl file holds in another format.
+
+    The ending of OUT names it.
+    """
     from pixlab.io import decompress as run
 
     digis = run(source, out)
@@ -248,7 +259,10 @@ def decompress(source: Path, out: Path) -> None:
 @reading
 @as_json
 def compare(original: Path, decoded: Path, tolerance: str, as_json: bool, **how: Any) -> None:
-    """Compare the physics of two files, layer by layer; exit with 1 if outside the tolerance."""
+    """Compare the physics of two files.
+
+    Exits with 1 if DECODED is outside the tolerance in any layer.
+    """
     import json
 
     from pixlab.physics import compare as run

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -87,7 +88,10 @@ def sweep(
     detector: str | None,
     **knobs: Any,
 ) -> None:
-    """Try codecs and knobs on SOURCE: what each setting costs and what it does to the physics."""
+    """Try codecs and knobs on SOURCE and print one table.
+
+    It says what each setting costs and what it does to the physics; OUT keeps the models too.
+    """
     from pixlab.study import sweep as run
 
     digis = load(source, events=events, branch=branch, detector=detector)
@@ -101,6 +105,15 @@ def sweep(
         print_json(rows.to_dict(orient="records"))
     else:
         print_sweep(str(out), found)
+
+
+def _open_page(sources: Sequence[Any], port: int, show: bool) -> None:
+    from pixlab.dashboards import serve as run
+
+    hub = os.environ.get("JUPYTERHUB_SERVICE_PREFIX")  # set by SWAN, Binder and other hubs
+    if hub and port:
+        click.echo(f"From outside this hub: {hub}proxy/{port}/")
+    run(sources, port=port, show=show and not hub)
 
 
 port = click.option(
@@ -117,13 +130,11 @@ port = click.option(
 @port
 @click.option("--show/--no-show", default=True, help="Open a browser.")
 def serve(sources: tuple[Path, ...], port: int, show: bool) -> None:
-    """Open the dashboard on tables made by `pixlab sweep` or on event files.
+    """Open the dashboard on tables or event files.
 
-    An event file is swept first. Without SOURCES: the embedded sample.
+    Tables are made by `pixlab sweep`; an event file is swept first. Without SOURCES: the embedded sample.
     """
-    from pixlab.dashboards import serve as run
-
-    run(sources, port=port, show=show)
+    _open_page(sources, port, show)
 
 
 @click.command(cls=Command)
@@ -131,10 +142,10 @@ def serve(sources: tuple[Path, ...], port: int, show: bool) -> None:
 @port
 @click.option("--show/--no-show", default=True, help="Open a browser.")
 def demo(and_serve: bool, port: int, show: bool) -> None:
-    """Do the main job on the embedded sample in under a minute, then open the dashboard.
+    """Do the main job on the embedded sample.
 
-    Codebooks of several sizes are fitted, and with each of them the events are compressed,
-    decompressed and compared.
+    In under a minute codebooks of several sizes are fitted, and with each of them the events are compressed,
+    decompressed and compared. A table comes first, then the dashboard.
     """
     from pixlab import samples
     from pixlab.study import sweep as run
@@ -145,9 +156,7 @@ def demo(and_serve: bool, port: int, show: bool) -> None:
         found = run(samples.load(DEMO_SAMPLE), codecs, source=DEMO_SAMPLE, progress=progress)
     print_sweep(f"{DEMO_SAMPLE}: {samples.list()[DEMO_SAMPLE]}", found)
     if and_serve:
-        from pixlab.dashboards import serve as show_page
-
-        show_page([found], port=port, show=show)
+        _open_page([found], port, show)
 
 
 COMMANDS = [sweep, serve, demo]
