@@ -248,6 +248,13 @@ def test_a_damaged_model_is_refused(model, tmp_path):
             load_model(path)
         except PixlabError as error:
             assert "\n" not in str(error)
+    for name in model.needs:
+        left = {k: v for k, v in model.arrays.items() if k != name}
+        with pytest.raises(FormatError, match=f"no array '{name}'"):
+            dataclasses.replace(model, arrays=left)
+        for wrong in (np.zeros(0, np.uint16), np.zeros((2, 2, 2), np.int64)):
+            with pytest.raises(FormatError):
+                dataclasses.replace(model, arrays={**left, name: wrong}).encode(full_module())
     with pytest.raises(PixlabError, match="cannot read"):
         load_model(tmp_path / "missing")
     with pytest.raises(FormatError):

@@ -201,6 +201,13 @@ class Model:
     detector: Detector
     arrays: Mapping[str, Array]
 
+    needs: ClassVar[tuple[str, ...]] = ()  # names of arrays that must be there
+
+    def __post_init__(self) -> None:
+        for name in self.needs:
+            if name not in self.arrays:
+                raise FormatError(f"the model has no array '{name}'")
+
     # -- what a codec defines ---------------------------------------------------------------
     def quantize(self, digis: Digis) -> Digis:
         """The digis with all of the codec's loss: what decoding gives.

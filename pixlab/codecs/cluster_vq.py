@@ -119,7 +119,10 @@ class ClusterVQModel(Model):
 
     codec: ClusterVQ
 
+    needs = ("lengths", "charges", "limits", "row_codes", "col_codes")
+
     def __post_init__(self) -> None:
+        super().__post_init__()
         charges, limits = self.arrays["charges"], self.arrays["limits"]
         codes = [self.arrays["row_codes"], self.arrays["col_codes"]]
         good = (

@@ -39,6 +39,8 @@ class Lossless(ContextCodec):
 class LosslessModel(Model):
     """A fitted `Lossless`."""
 
+    needs = ("lengths",)
+
     @cached_property
     def _layout(self) -> Layout:
         return make_layout(self.detector, self.arrays["lengths"])

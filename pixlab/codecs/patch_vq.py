@@ -115,6 +115,8 @@ class PatchVQModel(Model):
 
     codec: PatchVQ
 
+    needs = ("lengths", "codebook")
+
     @cached_property
     def codebook(self) -> Array:
         """Counts (adc) of each codeword, 0 where it has no hit: int64[codes, pixels]."""

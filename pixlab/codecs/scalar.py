@@ -120,7 +120,10 @@ class ScalarModel(Model):
 
     codec: ScalarQuantizer
 
+    needs = ("lengths", "edges", "values")
+
     def __post_init__(self) -> None:
+        super().__post_init__()
         edges, values = self.arrays["edges"], self.arrays["values"]
         good = (
             edges.ndim == values.ndim == 1
