@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-import os
-import shutil
 import subprocess
 import sys
 
@@ -351,54 +349,45 @@ def test_metrics_can_all_be_drawn(comparison):
 
 
 @pytest.mark.browser
-def test_hover_in_a_browser(original, decoded, tmp_path):
+def test_hover_in_a_browser(original, decoded, tmp_path, browser):
     """Each box says whole numbers, and "none" for a pixel that is not hit; nothing is fetched."""
-    chromium = shutil.which("chromium")
-    if chromium is None:
-        if os.environ.get("PIXLAB_REQUIRE_BROWSER") == "1":
-            pytest.fail("Chromium is required and not installed")
-        pytest.skip("Chromium is not installed")
     from bokeh.embed import file_html
     from bokeh.resources import INLINE
-    from playwright.sync_api import sync_playwright
 
     page_file = tmp_path / "maps.html"
     figure = plots.hit_maps(original, decoded, 0, MODULE, columns=1)
     page_file.write_text(file_html(hv.render(figure), INLINE))
-    flags = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=flags)
-        page = browser.new_page(viewport={"width": 1000, "height": 800})
-        problems: list[str] = []
-        page.on("pageerror", lambda error: problems.append(str(error)))
-        page.on("request", lambda r: problems.append(r.url) if r.url.startswith("http") else None)
-        page.goto(page_file.as_uri())
-        page.wait_for_selector(".bk-Figure")
-        page.wait_for_timeout(500)
-        place = """([map, row, col]) => {
-            const walk = v => [v, ...[...(v.child_views ?? [])].flatMap(walk)];
-            const all = [...Bokeh.index.roots].flatMap(walk);
-            const figure = all.filter(v => v.model.type == "Figure")[map];
-            const box = figure.el.getBoundingClientRect();
-            const frame = figure.frame;
-            return [box.x + frame.x_scale.compute(col), box.y + frame.y_scale.compute(row)];
-        }"""
-        text = """() => {
-            const dig = e => [...(e.shadowRoot ? [...e.shadowRoot.children] : []), ...e.children]
-                .flatMap(c => [c, ...dig(c)]);
-            return dig(document.body).filter(e => e.classList.contains("bk-Tooltip")
-                && getComputedStyle(e).display != "none").map(e => {
-                    const root = e.shadowRoot ?? e;
-                    return [...root.querySelectorAll(".bk-tooltip-row-label, .bk-tooltip-row-value")]
-                        .map(x => x.textContent).join(" ");
-                }).join("");
-        }"""
-        found = []
-        for which, row, col in ((0, 90, 51), (1, 0, 0), (2, 3, 8)):
-            page.mouse.move(*page.evaluate(place, [which, row, col]))
-            page.wait_for_timeout(300)
-            found.append(" ".join(page.evaluate(text).split()))
-        browser.close()
+    page = browser.new_page(viewport={"width": 1000, "height": 800})
+    problems: list[str] = []
+    page.on("pageerror", lambda error: problems.append(str(error)))
+    page.on("request", lambda r: problems.append(r.url) if r.url.startswith("http") else None)
+    page.goto(page_file.as_uri())
+    page.wait_for_selector(".bk-Figure")
+    page.wait_for_timeout(500)
+    place = """([map, row, col]) => {
+        const walk = v => [v, ...[...(v.child_views ?? [])].flatMap(walk)];
+        const all = [...Bokeh.index.roots].flatMap(walk);
+        const figure = all.filter(v => v.model.type == "Figure")[map];
+        const box = figure.el.getBoundingClientRect();
+        const frame = figure.frame;
+        return [box.x + frame.x_scale.compute(col), box.y + frame.y_scale.compute(row)];
+    }"""
+    text = """() => {
+        const dig = e => [...(e.shadowRoot ? [...e.shadowRoot.children] : []), ...e.children]
+            .flatMap(c => [c, ...dig(c)]);
+        return dig(document.body).filter(e => e.classList.contains("bk-Tooltip")
+            && getComputedStyle(e).display != "none").map(e => {
+                const root = e.shadowRoot ?? e;
+                return [...root.querySelectorAll(".bk-tooltip-row-label, .bk-tooltip-row-value")]
+                    .map(x => x.textContent).join(" ");
+            }).join("");
+    }"""
+    found = []
+    for which, row, col in ((0, 90, 51), (1, 0, 0), (2, 3, 8)):
+        page.mouse.move(*page.evaluate(place, [which, row, col]))
+        page.wait_for_timeout(300)
+        found.append(" ".join(page.evaluate(text).split()))
+    page.close()
     assert problems == []
     assert "adc: 30" in found[0]
     assert "decoded adc: none" in found[0]
