@@ -8,6 +8,7 @@ are the detector's. One thing is left out: CMS stops a cluster at 256 pixels, he
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -15,6 +16,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from pixlab.detectors import Detector
 from pixlab.digis import Digis
 
 __all__ = ["CHARGE_FLOOR", "Clusters", "cluster"]
@@ -90,6 +92,25 @@ class Clusters:
         return self.digis.detector.layer[self.module]
 
     @cached_property
+    def local(self) -> NDArray[np.float64]:
+        """Charge-weighted centre in the frame of the module: float64[n, 2], um along rows and columns.
+
+        It weighs the centres of the pixels in space, so that pixels of double size count where
+        they are; `row` and `col` weigh their numbers, as CMS does.
+        """
+        detector, frames = self.digis.detector, self.digis.frames
+        row_centre, col_centre = (
+            _table(side) for side in zip(*(s.centres for s in detector.sensors), strict=True)
+        )
+        sums = _centres(
+            *(len(self), self.label, frames.offsets, frames.module),
+            *(detector.sensor, row_centre, col_centre, detector.response, _electrons(detector)),
+            *(self.digis.row, self.digis.col, self.digis.adc),
+        )
+        sums.setflags(write=False)
+        return sums
+
+    @cached_property
     def digi_offsets(self) -> NDArray[np.int64]:
         """Where each cluster's part of `digis_of` begins and ends: int64[n + 1]."""
         return np.concatenate([[0], np.cumsum(self.size)]).astype(np.int64)
@@ -127,9 +148,6 @@ def cluster(digis: Digis, *, thresholds: bool = True) -> Clusters:
     (array([27000.]), array([6.]), array([2], dtype=int32))
     """
     detector, frames = digis.detector, digis.frames
-    # a detector without a channel threshold is not calibrated in electrons: only keep it positive
-    floor = CHARGE_FLOOR if detector.channel_threshold > 0 else 0.0
-    electrons = np.maximum(detector.electrons_table.astype(np.float64), floor)
     channel = detector.channel_threshold if thresholds else -np.inf
     label = np.empty(digis.n_digis, np.int32)
     charge = np.empty(digis.n_digis)
@@ -137,7 +155,7 @@ def cluster(digis: Digis, *, thresholds: bool = True) -> Clusters:
         frames.offsets,
         frames.module,
         detector.response,
-        electrons,
+        _electrons(detector),
         digis.row,
         digis.col,
         digis.adc,
@@ -154,6 +172,21 @@ def cluster(digis: Digis, *, thresholds: bool = True) -> Clusters:
     n = _keep(frames.offsets, label, charge, seed, least)
     found = _measure(n, frames.offsets, digis.row, digis.col, label, charge)
     return Clusters(digis, label, *found)
+
+
+def _electrons(detector: Detector) -> NDArray[np.float64]:
+    """Charge that clusters are made of, for each class of response and count."""
+    # a detector without a channel threshold is not calibrated in electrons: only keep it positive
+    floor = CHARGE_FLOOR if detector.channel_threshold > 0 else 0.0
+    return np.maximum(detector.electrons_table.astype(np.float64), floor)
+
+
+def _table(arrays: Sequence[NDArray[np.float64]]) -> NDArray[np.float64]:
+    """Arrays of several lengths as the rows of one."""
+    table = np.zeros((len(arrays), max(map(len, arrays))))
+    for row, array in zip(table, arrays, strict=True):
+        row[: len(array)] = array
+    return table
 
 
 @njit(cache=True, nogil=True)
@@ -261,6 +294,37 @@ def _measure(n, offsets, row, col, label, charge):  # type: ignore[no-untyped-de
             at_row[k] = plain_row[k] / size[k]
             at_col[k] = plain_col[k] / size[k]
     return frame, total, size, at_row, at_col, min_row, min_col, max_row, max_col
+
+
+@njit(cache=True, nogil=True)
+def _centres(  # type: ignore[no-untyped-def]
+    n, label, offsets, module, sensor, row_centre, col_centre, response, electrons, row, col, adc
+):
+    """Charge-weighted mean of pixel centres of each cluster; the plain mean where there is no charge."""
+    out = np.zeros((n, 2))
+    plain = np.zeros((n, 2))
+    total = np.zeros(n)
+    size = np.zeros(n)
+    for f in range(len(module)):
+        kind, table = sensor[module[f]], electrons[response[module[f]]]
+        for i in range(offsets[f], offsets[f + 1]):
+            k = label[i]
+            if k < 0:
+                continue
+            q = table[adc[i]]
+            x, y = row_centre[kind, row[i]], col_centre[kind, col[i]]
+            out[k, 0] += q * x
+            out[k, 1] += q * y
+            plain[k, 0] += x
+            plain[k, 1] += y
+            total[k] += q
+            size[k] += 1
+    for k in range(n):
+        if total[k] > 0:
+            out[k] /= total[k]
+        else:
+            out[k] = plain[k] / size[k]
+    return out
 
 
 @njit(cache=True, nogil=True)

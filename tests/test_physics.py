@@ -103,6 +103,7 @@ def test_charge_scaled_by_one_percent():
             charge_wasserstein=None,
             charge_ks=None,
             charge_chi2=None,
+            charge_js=None,
             shift_row=None,
             shift_col=None,
             bias_row=None,
@@ -164,6 +165,7 @@ def test_shift_by_whole_pixels(rows, cols):
         bias_col=150.0 * cols,
         pixels_kept=overlap,
         pixels_invented=1 - overlap,
+        pixels_iou=overlap / (2 - overlap),
         adc_rms=None,
     )
 
@@ -335,10 +337,19 @@ def damaged() -> list[str]:
         (("counts", "charge"), [[], []]),
         (("counts", "charge", 0, 0), [90, *range(50)]),
         (("counts", "charge", 0, 0), [-3, 1]),
-        (("counts", "charge", 0, 0), []),
+        (("counts", "charge", 0, 0), [1, -2]),
+        (("counts", "charge", 0, 0), [1, 2**50]),
+        (("counts", "charge", 0, 0), "12"),
+        (("parts", "charge", 0, 3, 2), [5, 1.5]),
+        (("halves", "charge"), [[]]),
+        (("pairs", "response"), None),
+        (("confusion",), []),
         (("modules",), [[0, 1]]),
         (("events",), None),
-        (("pixlab_comparison",), 2),
+        (("pixlab_comparison",), 1),
+        (("pixlab_comparison",), 3),
+        (("pixlab_comparison",), "x"),
+        (("premixed",), {}),
     ]:
         copy = json.loads(json.dumps(data))
         at = copy
@@ -441,10 +452,10 @@ def test_summary_names_the_worst():
     digis = random_digis(n_digis=3000)
     found = compare(digis, distorted(digis))
     text = found.summary()
-    assert all(metric.label in text for metric in METRICS.values())
+    assert all(METRICS[name].label in text for name in TOLERANCES["transparent"])
     assert "transparent: OUTSIDE" in text
     assert max(map(len, text.splitlines())) <= 110
-    assert len(text.splitlines()) < 50
+    assert len(text.splitlines()) <= 30
 
 
 def test_html_escapes_and_marks():

@@ -15,9 +15,10 @@ from pixlab.detectors import DETECTORS, Detector, phase1_detid
 from pixlab.digis import Digis
 from pixlab.errors import PixlabError
 from pixlab.physics import METRICS, SPECTRA, TOLERANCES, compare, match, pixel_pairs, spectra
-from pixlab.physics.distances import chi2_per_bin, ks, wasserstein
-from pixlab.physics.spectra import count, to_hist
-from pixlab.physics.totals import FINE_CHARGE_EDGES, _fixed
+from pixlab.physics.distances import chi2_per_bin, jensen_shannon, ks, wasserstein
+from pixlab.physics.groups import groups
+from pixlab.physics.spectra import AXES, bins_of, to_hist
+from pixlab.physics.totals import fixed
 from tests.helpers import full_module, random_digis, small_detector
 
 MODULE = int(phase1_detid(layer=2, ladder=1, module=1))

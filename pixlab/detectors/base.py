@@ -61,6 +61,12 @@ class Sensor:
             sizes[(inside == 0) | (inside == self.chip_cols - 1)] *= 2
         return sizes
 
+    @cached_property
+    def centres(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Centre of each row and of each column, um from the centre of the matrix."""
+        rows, cols = (np.cumsum(s) - s / 2 - s.sum() / 2 for s in (self.row_sizes, self.col_sizes))
+        return rows, cols
+
     def local(
         self, row: NDArray[np.float64], col: NDArray[np.float64]
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

@@ -5,10 +5,11 @@ what it histograms, `TOLERANCES` what is allowed. A new metric is one function a
 """
 
 from pixlab.physics.comparison import Comparison, compare
+from pixlab.physics.groups import groups
 from pixlab.physics.matching import Matches, match, pixel_pairs
 from pixlab.physics.metrics import METRICS, Metric
 from pixlab.physics.spectra import SPECTRA, Spectrum, spectra
-from pixlab.physics.tolerances import TOLERANCES, Check, Verdict
+from pixlab.physics.tolerances import TOLERANCES, Check, Tolerances, Verdict
 
 __all__ = [
     "METRICS",
@@ -19,8 +20,10 @@ __all__ = [
     "Matches",
     "Metric",
     "Spectrum",
+    "Tolerances",
     "Verdict",
     "compare",
+    "groups",
     "match",
     "pixel_pairs",
     "spectra",

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import zip_longest
+from os import PathLike
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,11 +16,13 @@ from numpy.typing import NDArray
 from pixlab.detectors import Detector
 from pixlab.digis import Digis
 from pixlab.errors import FormatError, PixlabError
-from pixlab.physics import report
+from pixlab.physics import keeping, report, tables
+from pixlab.physics.errors import error_of
+from pixlab.physics.measure import measure
 from pixlab.physics.metrics import METRICS
 from pixlab.physics.spectra import SPECTRA, to_hist
-from pixlab.physics.tolerances import Verdict, judge
-from pixlab.physics.totals import Totals, measure
+from pixlab.physics.tolerances import Check, Tolerances, Verdict, judge
+from pixlab.physics.totals import Halves, Totals
 from pixlab.progress import Progress
 
 if TYPE_CHECKING:
@@ -28,6 +31,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Comparison", "compare"]
 
+_VERSION = 2  # of the JSON form
 _CHUNK_DIGIS = 400_000
 _CHUNK_FRAMES = 2_000_000  # modules x events: counted one by one for the occupancy spectrum
 
@@ -142,9 +146,12 @@ class Comparison:
     ----------
     totals : Totals
         The sums and histograms that everything else is computed from.
+    premixed : Comparison, optional
+        The same after pre-mixing.
     """
 
     totals: Totals
+    premixed: Comparison | None = None
 
     @property
     def detector(self) -> Detector:
@@ -161,19 +168,52 @@ class Comparison:
         """Names of the layers, and "all" at the end."""
         return (*self.detector.layers, "all")
 
+    # -- numbers ----------------------------------------------------------------------------
     @cached_property
     def values(self) -> dict[str, NDArray[np.float64]]:
         """Each of `METRICS`: float64[layers + 1], all layers together last."""
         return {name: metric.value(self.totals) for name, metric in METRICS.items()}
 
+    @cached_property
+    def error_values(self) -> dict[str, NDArray[np.float64]]:
+        """Error of each metric, as `pixlab.physics.errors` defines it: float64[layers + 1]."""
+        return {name: error_of(self.totals, metric) for name, metric in METRICS.items()}
+
     @property
     def table(self) -> pandas.DataFrame:
         """Metrics (rows) by layers and "all" (columns); fractions, um and adc counts, no percent."""
-        import pandas as pd
+        return tables.by_layer(self.values, self.layers)
 
-        table = pd.DataFrame.from_dict(self.values, orient="index", columns=list(self.layers))
-        return table.rename_axis(index="metric", columns="layer")
+    @property
+    def errors(self) -> pandas.DataFrame:
+        """The error of each number of `table`."""
+        return tables.by_layer(self.error_values, self.layers)
 
+    @property
+    def nulls(self) -> pandas.DataFrame:
+        """What two halves of the original give in place of `table`, for metrics that are distances.
+
+        Halves are independent samples of half the size: a codec that keeps its events is far below.
+        """
+        halves = Halves(self.totals)
+        return tables.by_layer(
+            {name: metric.value(halves) for name, metric in METRICS.items() if metric.null},
+            self.layers,
+        )
+
+    def distances(self) -> pandas.DataFrame:
+        """Distance, error and null value for every spectrum: see `pixlab.physics.tables`."""
+        return tables.distances(self.totals)
+
+    def response(self) -> pandas.DataFrame:
+        """Decoded over original cluster charge in each layer: mean, rms and quantiles."""
+        return tables.response(self.totals)
+
+    def shifts(self) -> pandas.DataFrame:
+        """Barycentre shift (um) in each layer by cluster size: mean, rms and widths."""
+        return tables.shifts(self.totals)
+
+    # -- histograms -------------------------------------------------------------------------
     @cached_property
     def spectra(self) -> dict[str, hist.Hist]:
         """Each of `SPECTRA`, with axes ``source`` ("original", "decoded"), ``layer``, quantity."""
@@ -184,48 +224,71 @@ class Comparison:
         """Original and decoded digis of each module of the detector: int64[2, modules]."""
         return self.totals.modules
 
-    def passed(self, tolerances: str | Mapping[str, float] = "transparent") -> Verdict:
+    # -- verdict ----------------------------------------------------------------------------
+    def passed(
+        self, tolerances: str | PathLike[str] | Mapping[str, float] | Tolerances = "transparent"
+    ) -> Verdict:
         """Hold every layer, and all together, against tolerances.
 
         Parameters
         ----------
-        tolerances : str or mapping
-            Key in `TOLERANCES`, or limits of one's own: ``{"charge_mean": 0.01, ...}``.
+        tolerances : str, path, mapping or Tolerances
+            Key in `TOLERANCES`, a TOML file, or limits of one's own: ``{"charge_mean": 0.01}``;
+            see `Tolerances.of`.
 
         Returns
         -------
         Verdict
-            True or false, with value and limit of each check. A layer without a digi in either
-            sample is left out; a metric without a value (NaN) is outside.
+            True or false, with value, error and limit of each check, also after pre-mixing where
+            that was compared. A layer without a digi in either sample is left out; a metric
+            without a value (NaN) is outside.
         """
-        totals = self.totals
-        something = totals.sum("digis_original") + totals.sum("digis_decoded") > 0
-        return judge(self.values, self.detector.layers, something[:-1], tolerances)
+        limits = Tolerances.of(tolerances)
+        checks = self._checks(limits)
+        if self.premixed is not None:
+            checks += self.premixed._checks(limits, "after pre-mixing")
+        return Verdict(limits.name, checks)
+
+    def _checks(self, limits: Tolerances, stage: str = "") -> tuple[Check, ...]:
+        something = self.totals.something().any(axis=0)[:-1]
+        layers = self.detector.layers
+        return judge(self.values, self.error_values, layers, something, limits, stage)
 
     # -- adding and keeping -----------------------------------------------------------------
     def __add__(self, other: Comparison) -> Comparison:
         if not isinstance(other, Comparison):
             return NotImplemented
-        return Comparison(self.totals + other.totals)
+        premixed = None
+        if self.premixed is not None and other.premixed is not None:
+            premixed = self.premixed + other.premixed
+        return Comparison(self.totals + other.totals, premixed)
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Comparison):
             return NotImplemented
-        return self.detector == other.detector and self.totals.to_dict() == other.totals.to_dict()
+        return self.totals == other.totals and self.premixed == other.premixed
 
     __hash__ = None  # type: ignore[assignment]
 
-    def to_json(self) -> str:
-        """The whole comparison; ``table`` is for readers, `from_json` uses the rest."""
-        table = {
-            name: {
-                layer: float(value) if np.isfinite(value) else None
-                for layer, value in zip(self.layers, values, strict=True)
+    def to_dict(self) -> dict[str, Any]:
+        """For JSON: ``table`` and ``errors`` are for readers, `from_json` uses the rest."""
+        data: dict[str, Any] = {"pixlab_comparison": _VERSION}
+        for name, values in (("table", self.values), ("errors", self.error_values)):
+            data[name] = {
+                metric: {
+                    layer: float(value) if np.isfinite(value) else None
+                    for layer, value in zip(self.layers, row, strict=True)
+                }
+                for metric, row in values.items()
             }
-            for name, values in self.values.items()
-        }
-        data = {"pixlab_comparison": 1, "table": table} | self.totals.to_dict()
-        return json.dumps(data, separators=(",", ":"), allow_nan=False)
+        data |= keeping.to_dict(self.totals)
+        if self.premixed is not None:
+            data["premixed"] = self.premixed.to_dict()
+        return data
+
+    def to_json(self) -> str:
+        """The whole comparison as text."""
+        return json.dumps(self.to_dict(), separators=(",", ":"), allow_nan=False)
 
     @staticmethod
     def from_json(text: str) -> Comparison:
@@ -240,19 +303,31 @@ class Comparison:
             data: Any = json.loads(text)
         except (TypeError, ValueError, RecursionError) as error:
             raise FormatError("the text is not a comparison: it is not JSON") from error
-        if not isinstance(data, dict) or "pixlab_comparison" not in data:
-            raise FormatError("the text is not a comparison")
-        if data["pixlab_comparison"] != 1:
-            raise FormatError("the comparison was written by a newer pixlab", "update pixlab")
-        return Comparison(Totals.from_dict(data))
+        return _from_dict(data)
 
     # -- display ----------------------------------------------------------------------------
-    def summary(self) -> str:
-        """The table and the verdicts as plain text, for a terminal."""
-        return report.text(self)
+    def summary(
+        self, tolerances: str | PathLike[str] | Mapping[str, float] | Tolerances = "transparent"
+    ) -> str:
+        """What is fine, what is not, and by how much, as plain text for a terminal."""
+        return report.text(self, Tolerances.of(tolerances))
 
     def __repr__(self) -> str:
         return f"<Comparison {self.detector.name}: {self.n_events} events>"
 
     def _repr_html_(self) -> str:
         return report.html(self)
+
+
+def _from_dict(data: Any) -> Comparison:
+    if not isinstance(data, dict) or "pixlab_comparison" not in data:
+        raise FormatError("the text is not a comparison")
+    version = data["pixlab_comparison"]
+    if version != _VERSION:
+        older = isinstance(version, int) and version < _VERSION
+        raise FormatError(
+            f"the comparison was written by {'an older' if older else 'a newer'} pixlab",
+            "compare again" if older else "update pixlab",
+        )
+    premixed = _from_dict(data["premixed"]) if data.get("premixed") is not None else None
+    return Comparison(keeping.from_dict(data), premixed)

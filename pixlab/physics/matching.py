@@ -26,11 +26,17 @@ class Matches:
         Indices of the clusters, in the order of the original ones.
     shared : int64[m]
         Pixels that both have; 0 where they were paired by distance.
+    fragments : int64[original clusters]
+        Decoded clusters that share a pixel with each original one: from 2 on it is split.
+    sources : int64[decoded clusters]
+        Original clusters that share a pixel with each decoded one: from 2 on they are merged.
     """
 
     original: NDArray[np.int64]
     decoded: NDArray[np.int64]
     shared: NDArray[np.int64]
+    fragments: NDArray[np.int64]
+    sources: NDArray[np.int64]
 
     def __len__(self) -> int:
         return len(self.original)
@@ -95,7 +101,13 @@ def match(
         order = np.lexsort((b, a, distance))
         _take(a[order], b[order], np.zeros(len(a), np.int64), partner, common, taken)
     paired = np.flatnonzero(partner >= 0)
-    return Matches(paired, partner[paired], common[paired])
+    return Matches(
+        paired,
+        partner[paired],
+        common[paired],
+        np.bincount(pair // width, minlength=len(original)),
+        np.bincount(pair % width, minlength=len(decoded)),
+    )
 
 
 @njit(cache=True, nogil=True)

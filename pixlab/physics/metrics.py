@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pixlab.physics import distances
-from pixlab.physics.totals import FINE_CHARGE_EDGES, Totals
+from pixlab.physics.totals import Sums
 
 __all__ = ["METRICS", "Metric"]
 
@@ -34,15 +34,25 @@ class Metric:
         Whether a tolerance limits its size, or from above, or from below.
     meaning : str
         The definition.
-    value : function of Totals
+    value : function of Sums
         float64[layers + 1], all layers together last.
+    null : bool
+        Whether two halves of the original have such a number too.
+    share : (str, str), optional
+        Counts (names of sums) whose ratio it is, or 1 minus that: its error is then not below that
+        of a binomial share.
+    exact : bool
+        Whether it is a plain count, without an error.
     """
 
     label: str
     unit: Literal["%", "um", "adc", ""]
     good: Literal["zero", "small", "large"]
     meaning: str
-    value: Callable[[Totals], Values]
+    value: Callable[[Sums], Values]
+    null: bool = False
+    share: tuple[str, str] | None = None
+    exact: bool = False
 
     def passes(self, value: float, limit: float) -> bool:
         """Whether a value is inside the limit; NaN never is."""
@@ -65,46 +75,68 @@ class Metric:
         )
         return f"{sign}{value:.{digits}f}"
 
+    def with_error(self, value: float, error: float) -> str:
+        """The value and its error, to two digits of the error, with the unit."""
+        unit = self.unit if self.unit in ("", "%") else f" {self.unit}"
+        if np.isnan(value):
+            return "no value"
+        if not np.isfinite(error) or error == 0 or not np.isfinite(value):
+            return f"{self.format(value)}{unit}"
+        scale = 100 if self.unit == "%" else 1
+        digits = int(np.clip(1 - np.floor(np.log10(scale * error)), 0, 4))
+        sign = "+" if self.good == "zero" else ""
+        return f"{scale * value:{sign}.{digits}f} ± {scale * error:.{digits}f}{unit}"
+
 
 def _ratio(top: Values, bottom: Values) -> Values:
     return np.where(bottom > 0, top / np.where(bottom > 0, bottom, 1.0), np.nan)
 
 
-def _mean(name: str) -> Callable[[Totals], Values]:
+def _mean(name: str) -> Callable[[Sums], Values]:
     of = "common" if name == "adc" else "matched"
     return lambda t: _ratio(t.sum(name), t.sum(of))
 
 
-def _rms(name: str) -> Callable[[Totals], Values]:
+def _rms(name: str) -> Callable[[Sums], Values]:
     of = "common" if name == "adc" else "matched"
     return lambda t: np.sqrt(_ratio(t.sum(f"{name}2"), t.sum(of)))
 
 
-def _ks(name: str) -> Callable[[Totals], Values]:
+def _ks(name: str) -> Callable[[Sums], Values]:
     return lambda t: distances.ks(*t.histogram(name))
 
 
-def _charge_mean(t: Totals) -> Values:
+def _charge_mean(t: Sums) -> Values:
     before, after = (
         _ratio(t.sum(f"charge_{s}"), t.sum(f"clusters_{s}")) for s in ("original", "decoded")
     )
     return _ratio(after, before) - 1
 
 
-def _charge_wasserstein(t: Totals) -> Values:
-    before, after = (counts[:, 1:-1] for counts in t.histogram("fine_charge"))
+def _charge_wasserstein(t: Sums) -> Values:
     mean = _ratio(t.sum("charge_original"), t.sum("clusters_original"))
-    distance = distances.wasserstein(before, after, FINE_CHARGE_EDGES)
+    distance = distances.wasserstein(*t.histogram("fine_charge"), t.edges("fine_charge"))
     return np.where(np.isinf(distance), np.inf, _ratio(distance, mean))
 
 
-def _none_of(top: str, bottom: str) -> Callable[[Totals], Values]:
+def _share_of(top: str, bottom: str) -> Callable[[Sums], Values]:
+    """Share of `bottom` that is in `top`: 0 where there is none of either."""
+    return lambda t: np.where(t.sum(bottom) == 0, 0.0, _ratio(t.sum(top), t.sum(bottom)))
+
+
+def _none_of(top: str, bottom: str) -> Callable[[Sums], Values]:
     """Share of `bottom` that is not in `top`: 0 where there is none of either."""
     return lambda t: np.where(t.sum(bottom) == 0, 0.0, 1 - _ratio(t.sum(top), t.sum(bottom)))
 
 
-def _modules_lost(t: Totals) -> Values:
-    lost = (t.modules[0] > 0) & (t.modules[1] == 0)
+def _iou(t: Sums) -> Values:
+    common, original, decoded = (t.sum(k) for k in ("common", "digis_original", "digis_decoded"))
+    return _ratio(common, original + decoded - common)
+
+
+def _modules_lost(t: Sums) -> Values:
+    original, decoded = t.modules
+    lost = (original > 0) & (decoded == 0)
     per_layer = np.bincount(t.detector.layer, lost, len(t.detector.layers))
     return np.append(per_layer, lost.sum())
 
@@ -137,6 +169,7 @@ METRICS: dict[str, Metric] = {
         "small",
         "Kolmogorov-Smirnov distance of the cluster charge spectra, in bins of 0.5%",
         _ks("fine_charge"),
+        null=True,
     ),
     "charge_wasserstein": Metric(
         "cluster charge, Wasserstein",
@@ -144,14 +177,24 @@ METRICS: dict[str, Metric] = {
         "small",
         "1-Wasserstein distance of the cluster charge spectra, in bins of 0.5%, over the mean charge",
         _charge_wasserstein,
+        null=True,
+    ),
+    "charge_js": Metric(
+        "cluster charge, Jensen-Shannon",
+        "",
+        "small",
+        "Jensen-Shannon divergence of the cluster charge spectra, in bits (0 to 1)",
+        lambda t: distances.jensen_shannon(*t.histogram("charge")),
+        null=True,
     ),
     "charge_chi2": Metric(
-        "cluster charge, chi2 / bin",
+        "cluster charge, chi2 / ndf",
         "",
         "small",
         "sum of (decoded - original)^2 / (decoded + original) over the filled bins of the charge "
         "spectrum, divided by their number; same events, so 1 is no goal",
         lambda t: distances.chi2_per_bin(*t.histogram("charge")),
+        null=True,
     ),
     "size_unchanged": Metric(
         "same size in rows and columns",
@@ -159,6 +202,7 @@ METRICS: dict[str, Metric] = {
         "large",
         "share of matched clusters with unchanged size_row and size_col",
         lambda t: _ratio(t.sum("same_size"), t.sum("matched")),
+        share=("same_size", "matched"),
     ),
     "size_row_ks": Metric(
         "size in rows, KS",
@@ -166,6 +210,7 @@ METRICS: dict[str, Metric] = {
         "small",
         "Kolmogorov-Smirnov distance of the spectra of size_row",
         _ks("size_row"),
+        null=True,
     ),
     "size_col_ks": Metric(
         "size in columns, KS",
@@ -173,6 +218,7 @@ METRICS: dict[str, Metric] = {
         "small",
         "Kolmogorov-Smirnov distance of the spectra of size_col",
         _ks("size_col"),
+        null=True,
     ),
     "occupancy": Metric(
         "occupancy",
@@ -180,6 +226,14 @@ METRICS: dict[str, Metric] = {
         "zero",
         "decoded digis over original digis, minus 1",
         lambda t: _ratio(t.sum("digis_decoded"), t.sum("digis_original")) - 1,
+    ),
+    "occupancy_ks": Metric(
+        "digis per module, KS",
+        "",
+        "small",
+        "Kolmogorov-Smirnov distance of the spectra of digis per module and event",
+        _ks("occupancy"),
+        null=True,
     ),
     "shift_row": Metric(
         "barycentre shift rms, rows",
@@ -215,6 +269,7 @@ METRICS: dict[str, Metric] = {
         "large",
         "matched original clusters over original clusters",
         lambda t: _ratio(t.sum("matched"), t.sum("clusters_original")),
+        share=("matched", "clusters_original"),
     ),
     "fakes": Metric(
         "cluster fakes",
@@ -222,6 +277,31 @@ METRICS: dict[str, Metric] = {
         "small",
         "decoded clusters without a match over decoded clusters",
         _none_of("matched", "clusters_decoded"),
+        share=("matched", "clusters_decoded"),
+    ),
+    "splits": Metric(
+        "clusters split",
+        "%",
+        "small",
+        "original clusters that share pixels with more than one decoded cluster",
+        lambda t: _ratio(t.sum("split"), t.sum("clusters_original")),
+        share=("split", "clusters_original"),
+    ),
+    "merges": Metric(
+        "clusters merged",
+        "%",
+        "small",
+        "decoded clusters that share pixels with more than one original cluster",
+        _share_of("merged", "clusters_decoded"),
+        share=("merged", "clusters_decoded"),
+    ),
+    "neighbour_ks": Metric(
+        "distance between clusters, KS",
+        "",
+        "small",
+        "Kolmogorov-Smirnov distance of the spectra of the distance to the nearest other cluster",
+        _ks("neighbour"),
+        null=True,
     ),
     "pixels_kept": Metric(
         "pixels kept",
@@ -229,6 +309,7 @@ METRICS: dict[str, Metric] = {
         "large",
         "original digis whose pixel is hit in the decoded event (recall)",
         lambda t: _ratio(t.sum("common"), t.sum("digis_original")),
+        share=("common", "digis_original"),
     ),
     "pixels_invented": Metric(
         "pixels invented",
@@ -236,6 +317,14 @@ METRICS: dict[str, Metric] = {
         "small",
         "decoded digis whose pixel is not hit in the original event (1 - precision)",
         _none_of("common", "digis_decoded"),
+        share=("common", "digis_decoded"),
+    ),
+    "pixels_iou": Metric(
+        "pixels, intersection over union",
+        "%",
+        "large",
+        "pixels hit in both events over pixels hit in either",
+        _iou,
     ),
     "adc_rms": Metric(
         "adc error rms",
@@ -250,5 +339,6 @@ METRICS: dict[str, Metric] = {
         "small",
         "modules with original digis and not one decoded",
         _modules_lost,
+        exact=True,
     ),
 }

@@ -1,9 +1,12 @@
-"""How far decoded may be from original: named presets, and the verdict on them."""
+"""How far decoded may be from original: named presets, a user's own, and the verdict on them."""
 
 from __future__ import annotations
 
+import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from os import PathLike
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,7 +18,7 @@ from pixlab.physics.metrics import METRICS
 if TYPE_CHECKING:
     import pandas
 
-__all__ = ["TOLERANCES", "Check", "Verdict", "judge", "limits_of"]
+__all__ = ["TOLERANCES", "Check", "Tolerances", "Verdict", "judge"]
 
 _COLUMNS = ("transparent", "analysis", "loose")
 _LIMITS: dict[str, tuple[float | None, ...]] = {
@@ -36,50 +39,161 @@ TOLERANCES: dict[str, dict[str, float]] = {
     for place, preset in enumerate(_COLUMNS)
 }
 
+_SURE = 2.0  # errors between value and limit, from which on more events would not change a check
+_KEYS = ("name", "base", "limits", "layers")
 
-def limits_of(tolerances: str | Mapping[str, float]) -> tuple[str, dict[str, float]]:
-    """Name and limits of a preset, or of a user's own ``{metric: limit}``.
 
-    Raises
-    ------
-    PixlabError
-        If there is no such preset or metric, or a limit is not a number.
+@dataclass(frozen=True)
+class Tolerances:
+    """Limits on metrics, made by `of`.
+
+    Parameters
+    ----------
+    name : str
+        Of the preset or file, or "custom".
+    limits : mapping
+        Limit of each metric, for every layer and for all together.
+    layers : mapping of mappings
+        Limits of single layers (or of "all"), in place of those.
     """
-    if isinstance(tolerances, str):
-        if tolerances not in TOLERANCES:
+
+    name: str
+    limits: Mapping[str, float]
+    layers: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+
+    def limit(self, metric: str, layer: str) -> float | None:
+        """What a metric is allowed in a layer, None for anything."""
+        return self.layers.get(layer, {}).get(metric, self.limits.get(metric))
+
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        """Metrics with a limit anywhere, in the order of `METRICS`."""
+        named = set(self.limits).union(*self.layers.values())
+        return tuple(name for name in METRICS if name in named)
+
+    @staticmethod
+    def of(source: str | PathLike[str] | Mapping[str, float] | Tolerances) -> Tolerances:
+        """Tolerances by name, from a file, or of one's own.
+
+        Parameters
+        ----------
+        source : str, path, mapping or Tolerances
+            Key in `TOLERANCES`; a TOML file; or ``{metric: limit}``. A file may hold a ``name``,
+            a preset as ``base`` whose limits hold where it has none of its own, a table
+            ``[limits]`` and, for single layers, ``[layers."BPIX 1"]``; ``false`` in place of a
+            limit of the base lifts it.
+
+        Raises
+        ------
+        PixlabError
+            If there is no such preset, file or metric, a limit is not a number, or nothing is
+            limited.
+        """
+        if isinstance(source, Tolerances):
+            return source
+        if isinstance(source, Mapping):
+            return _checked("custom", source, {})
+        if isinstance(source, str) and source in TOLERANCES:
+            return Tolerances(source, TOLERANCES[source])
+        path = Path(source)
+        if path.suffix != ".toml":
             raise PixlabError(
-                f"there are no tolerances '{tolerances}'", f"choose one of {', '.join(TOLERANCES)}"
+                f"there are no tolerances '{source}'",
+                f"choose one of {', '.join(TOLERANCES)}, or a file NAME.toml",
             )
-        return tolerances, TOLERANCES[tolerances]
-    limits = {}
-    for metric, limit in tolerances.items():
+        return _from_file(path)
+
+
+def _from_file(path: Path) -> Tolerances:
+    try:
+        data = tomllib.loads(path.read_text("utf-8"))
+    except OSError as error:
+        raise PixlabError(f"cannot read {path}: {error.strerror}", "check the path") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise PixlabError(f"{path} is no TOML file: {error}") from error
+    unknown = [key for key in data if key not in _KEYS]
+    if unknown:
+        raise PixlabError(f"{path}: unknown key '{unknown[0]}'", f"choose from {', '.join(_KEYS)}")
+    base, limits, layers = data.get("base"), data.get("limits", {}), data.get("layers", {})
+    if base is not None and base not in TOLERANCES:
+        raise PixlabError(f"{path}: there is no base {base!r}", f"choose {', '.join(TOLERANCES)}")
+    if not isinstance(limits, dict) or not isinstance(layers, dict):
+        raise PixlabError(f"{path}: limits and layers must be tables, as [limits]")
+    for layer, table in layers.items():
+        if not isinstance(table, dict):
+            raise PixlabError(f"{path}: '{layer}' must be a table, as [layers.\"{layer}\"]")
+    start = dict(TOLERANCES[base]) if base is not None else {}
+    own = {metric: limit for metric, limit in limits.items() if limit is not False}
+    lifted = set(limits) - set(own)
+    start = {metric: limit for metric, limit in start.items() if metric not in lifted}
+    try:
+        return _checked(str(data.get("name", path.stem)), start | own, layers)
+    except PixlabError as error:
+        raise PixlabError(f"{path}: {error.cause}", error.hint) from None
+
+
+def _checked(
+    name: str, limits: Mapping[str, Any], layers: Mapping[str, Mapping[str, Any]]
+) -> Tolerances:
+    for metric, limit in [*limits.items(), *(x for table in layers.values() for x in table.items())]:
         if metric not in METRICS:
             raise PixlabError(f"there is no metric '{metric}'", f"choose from {', '.join(METRICS)}")
         if isinstance(limit, bool) or not isinstance(limit, (int, float)) or limit != limit:
             raise PixlabError(f"the limit of '{metric}' is not a number: {limit!r}")
-        limits[metric] = float(limit)
-    if not limits:
+    if not limits and not any(layers.values()):
         raise PixlabError("tolerances without a limit allow everything", "name at least one metric")
-    return "custom", limits
+    return Tolerances(
+        name,
+        {metric: float(limit) for metric, limit in limits.items()},
+        {layer: {m: float(x) for m, x in table.items()} for layer, table in layers.items()},
+    )
 
 
 @dataclass(frozen=True)
 class Check:
-    """One metric in one layer (or "all") against its limit."""
+    """One metric in one layer (or "all") against its limit.
+
+    ``error`` is NaN where it is not known; ``stage`` is empty for the digis themselves.
+    """
 
     metric: str
     layer: str
     value: float
+    error: float
     limit: float
     ok: bool
+    stage: str = ""
 
-    def __str__(self) -> str:
+    @property
+    def used(self) -> float:
+        """Part of the allowance that is used up: above 1 is outside."""
+        metric = METRICS[self.metric]
+        off, allowed = abs(self.value), self.limit
+        if metric.good == "large":
+            off, allowed = 1 - self.value, 1 - self.limit
+        if allowed > 0:
+            return off / allowed
+        return 0.0 if self.ok else float("inf") if off == off else float("nan")
+
+    @property
+    def sure(self) -> bool:
+        """Whether the value is more than two errors from the limit."""
+        off = abs(self.value) if METRICS[self.metric].good == "zero" else self.value
+        return bool(abs(off - self.limit) > _SURE * self.error)
+
+    @property
+    def allowance(self) -> str:
+        """The limit in words."""
         metric = METRICS[self.metric]
         unit = metric.unit if metric.unit in ("", "%") else f" {metric.unit}"
         sign = {"zero": "within", "small": "at most", "large": "at least"}[metric.good]
-        limit = f"{100 * self.limit if metric.unit == '%' else self.limit:g}"
-        value = f"{metric.format(self.value)}{unit}" if self.value == self.value else "no value"
-        return f"{self.layer}: {metric.label} {value} ({sign} {limit}{unit})"
+        return f"{sign} {100 * self.limit if metric.unit == '%' else self.limit:g}{unit}"
+
+    def __str__(self) -> str:
+        metric = METRICS[self.metric]
+        stage = f"{self.stage}, " if self.stage else ""
+        value = metric.with_error(self.value, self.error)
+        return f"{stage}{self.layer}: {metric.label} {value} ({self.allowance})"
 
 
 @dataclass(frozen=True)
@@ -89,9 +203,10 @@ class Verdict:
     Parameters
     ----------
     tolerances : str
-        Name of the preset, or "custom".
+        Name of the preset or file, or "custom".
     checks : tuple of Check
-        Metric by metric, layer by layer.
+        Metric by metric, layer by layer; after them those of the digis after pre-mixing, if they
+        were compared.
     """
 
     tolerances: str
@@ -104,64 +219,99 @@ class Verdict:
 
     @property
     def failed(self) -> tuple[Check, ...]:
-        """The checks that are outside."""
-        return tuple(check for check in self.checks if not check.ok)
+        """The checks that are outside, those farthest outside first."""
+        failed = [check for check in self.checks if not check.ok]
+        return tuple(sorted(failed, key=lambda c: -c.used if c.used == c.used else -np.inf))
+
+    @property
+    def unsure(self) -> tuple[Check, ...]:
+        """The checks within two errors of their limit, on either side, or without a known error."""
+        return tuple(check for check in self.checks if not check.sure)
+
+    def worst(self) -> tuple[Check, ...]:
+        """For each metric and stage the check that uses most of its allowance (or has no value)."""
+        found: dict[tuple[str, str], Check] = {}
+        for check in self.checks:
+            key = (check.metric, check.stage)
+            best = found.get(key)
+            if best is None or (best.value == best.value and not check.used <= best.used):
+                found[key] = check
+        return tuple(found.values())
 
     def __bool__(self) -> bool:
         return self.ok
 
     def to_frame(self) -> pandas.DataFrame:
-        """One row a check: metric, layer, value, limit, ok."""
+        """One row a check: metric, layer, value, error, limit, ok, sure, used, stage."""
         import pandas as pd
 
-        columns = ["metric", "layer", "value", "limit", "ok"]
-        return pd.DataFrame([vars(check) for check in self.checks], columns=columns)
+        rows = [vars(check) | {"sure": check.sure, "used": check.used} for check in self.checks]
+        columns = ["metric", "layer", "value", "error", "limit", "ok", "sure", "used", "stage"]
+        return pd.DataFrame(rows, columns=columns)
 
     def to_dict(self) -> dict[str, Any]:
         """For JSON: tolerances, ok, and the checks; a value that is no number is null."""
+        rows = self.to_frame().to_dict(orient="records")
         checks = [
-            vars(c) | {"value": c.value if np.isfinite(c.value) else None} for c in self.checks
+            {k: None if isinstance(v, float) and not np.isfinite(v) else v for k, v in row.items()}
+            for row in rows
         ]
         return {"tolerances": self.tolerances, "ok": self.ok, "checks": checks}
 
     def __str__(self) -> str:
-        failed = self.failed
+        failed, n = self.failed, len(self.checks)
         if not failed:
-            return f"{self.tolerances}: inside, {len(self.checks)} checks"
+            near = len(self.unsure)
+            close = f", {near} of them too close to call with so few events" if near else ""
+            return f"{self.tolerances}: inside, {n} checks{close}"
         worst = "; ".join(str(check) for check in failed[:3])
         more = f"; and {len(failed) - 3} more" if len(failed) > 3 else ""
-        return (
-            f"{self.tolerances}: OUTSIDE, {len(failed)} of {len(self.checks)} checks: {worst}{more}"
-        )
+        return f"{self.tolerances}: OUTSIDE, {len(failed)} of {n} checks: {worst}{more}"
 
 
 def judge(
     values: Mapping[str, NDArray[np.float64]],
+    errors: Mapping[str, NDArray[np.float64]],
     layers: tuple[str, ...],
     something: NDArray[np.bool_],
-    tolerances: str | Mapping[str, float],
-) -> Verdict:
+    tolerances: Tolerances,
+    stage: str = "",
+) -> tuple[Check, ...]:
     """Hold metrics against tolerances.
 
     Parameters
     ----------
-    values : mapping of float64[layers + 1]
-        Every metric, all layers together last.
+    values, errors : mapping of float64[layers + 1]
+        Every metric and its error, all layers together last.
     layers : tuple of str
         Names of the layers.
     something : bool[layers]
         Whether a layer has a digi in either sample; one without has nothing to judge and is left
         out. "all" never is.
-    tolerances : str or mapping
-        Preset, or limits of one's own.
+    tolerances : Tolerances
+        The limits.
+    stage : str
+        What is written into the checks.
+
+    Raises
+    ------
+    PixlabError
+        If the tolerances name a layer that is not there.
     """
-    name, limits = limits_of(tolerances)
+    places = (*layers, "all")
+    for layer in tolerances.layers:
+        if layer not in places:
+            raise PixlabError(
+                f"tolerances '{tolerances.name}' name a layer '{layer}'",
+                f"choose from {', '.join(places)}",
+            )
     checks = []
-    for metric, limit in limits.items():
-        for place, layer in enumerate((*layers, "all")):
-            if layer == "all" or something[place]:
-                value = float(values[metric][place])
-                checks.append(
-                    Check(metric, layer, value, limit, METRICS[metric].passes(value, limit))
-                )
-    return Verdict(name, tuple(checks))
+    for name in tolerances.metrics:
+        for place, layer in enumerate(places):
+            limit = tolerances.limit(name, layer)
+            if limit is None or (layer != "all" and not something[place]):
+                continue
+            value, error = float(values[name][place]), float(errors[name][place])
+            ok = METRICS[name].passes(value, limit)
+            checks.append(Check(name, layer, value, error, limit, ok, stage))
+    return tuple(checks)

@@ -7,26 +7,19 @@ Each term is therefore rounded once to a fixed-point number and summed in intege
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pixlab.clusters import Clusters, cluster
 from pixlab.detectors import Detector
-from pixlab.digis import Digis
-from pixlab.errors import FormatError, PixlabError
-from pixlab.physics import spectra
-from pixlab.physics.matching import match, pixel_pairs
+from pixlab.errors import PixlabError
+from pixlab.physics.spectra import AXES
 
-__all__ = ["FINE_CHARGE_EDGES", "Totals", "measure"]
-
-# charge in steps of 0.5% from 1 e to 10^8 e, for distances of charge spectra
-_FINE_STEP = 0.005
-FINE_CHARGE_EDGES = np.exp(_FINE_STEP * np.arange(np.ceil(np.log(1e8) / _FINE_STEP) + 1))
+__all__ = ["SUMS", "Halves", "Rest", "Sums", "Totals", "fixed", "merged"]
 
 # sum -> (bits behind the binary point, limit of one term). A term needs at most 53 bits.
-_SUMS = {
+SUMS = {
     "digis_original": (0, 1),  # digis
     "digis_decoded": (0, 1),
     "clusters_original": (0, 1),  # clusters
@@ -36,6 +29,8 @@ _SUMS = {
     "adc2": (0, 2**32),
     "matched": (0, 1),  # pairs of clusters
     "same_size": (0, 1),  # pairs with the same size_row and size_col
+    "split": (0, 1),  # original clusters that share pixels with several decoded ones
+    "merged": (0, 1),  # decoded clusters that share pixels with several original ones
     "charge_original": (12, 2**40),  # electrons, all clusters
     "charge_decoded": (12, 2**40),
     "response": (40, 2**12),  # (decoded - original) / original charge, pairs
@@ -45,6 +40,43 @@ _SUMS = {
     "col": (24, 2**28),
     "col2": (20, 2**32),
 }
+
+def merged(counts: NDArray[np.int64], merge: int) -> NDArray[np.int64]:
+    """Counts with so many bins taken together; underflow (first) and overflow (last) stay alone."""
+    starts = np.arange(1, counts.shape[-1] - 1, merge)
+    return np.add.reduceat(counts, [0, *starts, counts.shape[-1] - 1], axis=-1)
+
+
+def fixed(name: str, values: NDArray, place: NDArray, n: int) -> NDArray[Any]:
+    """Fixed-point sum of values at each of `n` places: Python integers, object[n]."""
+    bits, limit = SUMS[name]
+    whole = np.rint(np.clip(values, -limit, limit) * 2.0**bits)
+    # in two halves, so that sums of up to 2^26 terms stay below 2^53, where floats are integers
+    high = np.floor(whole / 2.0**26)
+    low = whole - high * 2.0**26
+    sums = np.bincount(place, high, n), np.bincount(place, low, n)
+    return np.array([(int(h) << 26) + int(x) for h, x in zip(*sums, strict=True)], object)
+
+
+class Sums(Protocol):
+    """What metrics are computed from: `Totals`, or a part of them."""
+
+    @property
+    def detector(self) -> Detector:
+        """Of both samples."""
+
+    @property
+    def modules(self) -> NDArray[np.int64]:
+        """Original and decoded digis of each module: int64[2, modules]."""
+
+    def sum(self, name: str) -> NDArray[np.float64]:
+        """One of `SUMS` per layer, and over all layers last: float64[layers + 1]."""
+
+    def histogram(self, name: str) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Two sets of counts, all layers last: int64[layers + 1, bins + 2] each."""
+
+    def edges(self, name: str) -> NDArray[np.float64]:
+        """Bin edges of a histogram."""
 
 
 @dataclass(frozen=True)
@@ -57,18 +89,30 @@ class Totals:
         Of both samples.
     events : int
         Number of events.
-    sums : dict of list of int
-        One fixed-point number a layer for each of ``_SUMS``.
+    sums : dict of object[PARTS, layers]
+        A fixed-point number a part and layer for each of `SUMS`.
     counts : dict of int64[2, layers, bins + 2]
-        Original and decoded entries of each of `pixlab.physics.SPECTRA`, and of ``fine_charge``.
+        Original and decoded entries of each of `AXES`.
+    halves : dict of int64[layers, bins + 2]
+        Entries of the original in every other part.
+    parts : dict of int64[2, PARTS, layers, merged bins + 2]
+        Original and decoded entries in each part, in wider bins.
+    pairs : dict of int64[layers, classes, bins + 2]
+        Entries of each of `pixlab.physics.pairs.PAIRS`.
+    confusion : int64[2, layers, sizes, sizes]
+        Original against decoded cluster size in rows and in columns.
     modules : int64[2, modules]
         Original and decoded digis of each module.
     """
 
     detector: Detector
     events: int
-    sums: dict[str, list[int]]
+    sums: dict[str, NDArray[Any]]
     counts: dict[str, NDArray[np.int64]]
+    halves: dict[str, NDArray[np.int64]]
+    parts: dict[str, NDArray[np.int64]]
+    pairs: dict[str, NDArray[np.int64]]
+    confusion: NDArray[np.int64]
     modules: NDArray[np.int64]
 
     def __add__(self, other: Totals) -> Totals:
@@ -77,164 +121,123 @@ class Totals:
                 f"comparisons on detectors '{self.detector.name}' and '{other.detector.name}' "
                 "cannot be added"
             )
+
+        def added(mine: dict[str, NDArray], theirs: dict[str, NDArray]) -> dict[str, NDArray]:
+            return {name: value + theirs[name] for name, value in mine.items()}
+
         return Totals(
             self.detector,
             self.events + other.events,
-            {
-                k: [a + b for a, b in zip(v, other.sums[k], strict=True)]
-                for k, v in self.sums.items()
-            },
-            {k: v + other.counts[k] for k, v in self.counts.items()},
+            added(self.sums, other.sums),
+            added(self.counts, other.counts),
+            added(self.halves, other.halves),
+            added(self.parts, other.parts),
+            added(self.pairs, other.pairs),
+            self.confusion + other.confusion,
             self.modules + other.modules,
         )
 
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Totals):
+            return NotImplemented
+        return (self.detector, self.events) == (other.detector, other.events) and all(
+            np.array_equal(a, b) for a, b in zip(self._arrays(), other._arrays(), strict=True)
+        )
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def _arrays(self) -> list[NDArray]:
+        named = (self.sums, self.counts, self.halves, self.parts, self.pairs)
+        return [*(d[k] for d in named for k in sorted(d)), self.confusion, self.modules]
+
     def sum(self, name: str) -> NDArray[np.float64]:
         """A sum per layer, and over all layers last: float64[layers + 1]."""
-        values = self.sums[name]
-        return np.array([*values, sum(values)], float) / 2.0 ** _SUMS[name][0]
+        return _scaled(name, self.sums[name].sum(axis=0))
 
     def histogram(self, name: str) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Original and decoded counts, all layers last: int64[layers + 1, bins + 2] each."""
-        counts = self.counts[name]
-        original, decoded = np.concatenate([counts, counts.sum(axis=1, keepdims=True)], axis=1)
+        original, decoded = (_and_all(side) for side in self.counts[name])
         return original, decoded
 
-    # -- JSON -------------------------------------------------------------------------------
-    def to_dict(self) -> dict[str, Any]:
-        """Plain integers only; zeros at both ends of a histogram are left out."""
-        return {
-            "detector": self.detector.to_json(),
-            "events": self.events,
-            "sums": self.sums,
-            "counts": {k: [[_trim(x) for x in side] for side in v] for k, v in self.counts.items()},
-            "modules": [_trim(x) for x in self.modules],
-        }
+    def edges(self, name: str) -> NDArray[np.float64]:
+        """Bin edges of a histogram."""
+        return AXES[name].edges(self.detector)
 
-    @staticmethod
-    def from_dict(data: Any) -> Totals:
-        """What `to_dict` gave.
-
-        Raises
-        ------
-        FormatError
-            If it is damaged.
-        """
-        try:
-            detector = Detector.from_json(data["detector"])
-            n = len(detector.layers)
-            sums = {k: [int(x) for x in data["sums"][k]] for k in _SUMS}
-            if any(len(v) != n for v in sums.values()):
-                raise ValueError("a sum has another number of layers")
-            counts = {}
-            for name, length in _lengths(detector).items():
-                sides = data["counts"][name]
-                if [len(side) for side in sides] != [n, n]:
-                    raise ValueError("a histogram has another number of layers")
-                counts[name] = np.array([[_fill(x, length) for x in side] for side in sides])
-            modules = np.array([_fill(x, len(detector)) for x in data["modules"]])
-            if modules.shape != (2, len(detector)):
-                raise ValueError("another number of modules")
-            return Totals(detector, int(data["events"]), sums, counts, modules)
-        except (
-            KeyError,
-            IndexError,
-            TypeError,
-            ValueError,
-            AttributeError,
-            OverflowError,
-        ) as error:
-            raise FormatError(f"the comparison is damaged: {error}") from error
+    def something(self) -> NDArray[np.bool_]:
+        """Which parts have a digi in either sample: bool[PARTS, layers + 1]."""
+        digis = self.sums["digis_original"] + self.sums["digis_decoded"] > 0
+        return np.concatenate([digis, digis.any(axis=1, keepdims=True)], axis=1).astype(bool)
 
 
-def measure(original: Digis, decoded: Digis) -> Totals:
-    """Compare the events of two samples of one detector, all at once."""
-    detector = original.detector
-    n = len(detector.layers)
-    before, after = cluster(original), cluster(decoded)
-    sums = dict.fromkeys(_SUMS, [0] * n)
+@dataclass(frozen=True)
+class Rest:
+    """All parts but one, with histograms in wider bins: for the error of a number."""
 
-    def add(name: str, layer: NDArray, values: NDArray | float = 1.0) -> None:
-        sums[name] = _fixed(name, np.broadcast_to(values, layer.shape), layer, n)
+    totals: Totals
+    part: int
 
-    at_a, at_b = pixel_pairs(original, decoded)
-    digi_layer = detector.layer[original.module]
-    add("digis_original", digi_layer)
-    add("digis_decoded", detector.layer[decoded.module])
-    add("common", digi_layer[at_a])
-    step = decoded.adc[at_b].astype(float) - original.adc[at_a]
-    add("adc", digi_layer[at_a], step)
-    add("adc2", digi_layer[at_a], step**2)
+    @property
+    def detector(self) -> Detector:
+        """Of both samples."""
+        return self.totals.detector
 
-    add("clusters_original", before.layer)
-    add("clusters_decoded", after.layer)
-    add("charge_original", before.layer, before.charge)
-    add("charge_decoded", after.layer, after.charge)
+    @property
+    def modules(self) -> NDArray[np.int64]:
+        """Of all parts: modules are not kept apart."""
+        return self.totals.modules
 
-    pairs = match(before, after, (at_a, at_b))
-    a, b = pairs.original, pairs.decoded
-    layer, pitch = before.layer[a], detector.pitch[before.module[a]]
-    same = (before.size_row[a] == after.size_row[b]) & (before.size_col[a] == after.size_col[b])
-    add("matched", layer)
-    add("same_size", layer[same])
-    response = _response(before.charge[a], after.charge[b])
-    shift_row = (after.row[b] - before.row[a]) * pitch[:, 0]
-    shift_col = (after.col[b] - before.col[a]) * pitch[:, 1]
-    for name, values in (("response", response), ("row", shift_row), ("col", shift_col)):
-        add(name, layer, values)
-        add(f"{name}2", layer, values**2)
+    def sum(self, name: str) -> NDArray[np.float64]:
+        """A sum per layer, and over all layers last: float64[layers + 1]."""
+        sums = self.totals.sums[name]
+        return _scaled(name, sums.sum(axis=0) - sums[self.part])
 
-    counts = {}
-    sides = [spectra.count(original, before), spectra.count(decoded, after)]
-    for name in spectra.SPECTRA:
-        counts[name] = np.stack([side[name] for side in sides])
-    counts["fine_charge"] = np.stack([_fine_charge(c, n) for c in (before, after)])
-    modules = np.stack(
-        [np.bincount(d.module, minlength=len(detector)) for d in (original, decoded)]
-    )
-    return Totals(detector, len(original), sums, counts, modules)
+    def histogram(self, name: str) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Original and decoded counts, all layers last: int64[layers + 1, merged bins + 2] each."""
+        parts = self.totals.parts[name]
+        original, decoded = (_and_all(side.sum(axis=0) - side[self.part]) for side in parts)
+        return original, decoded
+
+    def edges(self, name: str) -> NDArray[np.float64]:
+        """Bin edges of a histogram."""
+        edges = self.totals.edges(name)
+        return np.append(edges[: -1 : AXES[name].merge], edges[-1])
 
 
-def _response(before: NDArray[np.float64], after: NDArray[np.float64]) -> NDArray[np.float64]:
-    """(after - before) / before; 0 where both are 0, a number far beyond any limit where only one."""
-    difference = after - before
-    safe = np.where(before > 0, before, 1.0)
-    return np.where(before > 0, difference / safe, np.where(difference == 0, 0.0, 2.0**12))
+@dataclass(frozen=True)
+class Halves:
+    """Two halves of the original, one against the other: what no difference looks like."""
+
+    totals: Totals
+
+    @property
+    def detector(self) -> Detector:
+        """Of the original."""
+        return self.totals.detector
+
+    @property
+    def modules(self) -> NDArray[np.int64]:
+        """Of the whole: modules are not kept apart."""
+        return self.totals.modules
+
+    def sum(self, name: str) -> NDArray[np.float64]:
+        """A sum over the whole, per layer and over all layers: it only gives a scale."""
+        return self.totals.sum(name)
+
+    def histogram(self, name: str) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Counts of both halves, all layers last: int64[layers + 1, bins + 2] each."""
+        one = self.totals.halves[name]
+        return _and_all(one), _and_all(self.totals.counts[name][0] - one)
+
+    def edges(self, name: str) -> NDArray[np.float64]:
+        """Bin edges of a histogram."""
+        return self.totals.edges(name)
 
 
-def _fixed(name: str, values: NDArray, layer: NDArray, n: int) -> list[int]:
-    bits, limit = _SUMS[name]
-    whole = np.rint(np.clip(values, -limit, limit) * 2.0**bits)
-    # in two halves, so that sums of up to 2^26 terms stay below 2^53, where floats are integers
-    high = np.floor(whole / 2.0**26)
-    low = whole - high * 2.0**26
-    sums = np.bincount(layer, high, n), np.bincount(layer, low, n)
-    return [(int(h) << 26) + int(x) for h, x in zip(*sums, strict=True)]
+def _and_all(counts: NDArray[np.int64]) -> NDArray[np.int64]:
+    return np.concatenate([counts, counts.sum(axis=0, keepdims=True)])
 
 
-def _fine_charge(clusters: Clusters, n: int) -> NDArray[np.int64]:
-    width = len(FINE_CHARGE_EDGES) + 1
-    place = np.searchsorted(FINE_CHARGE_EDGES, clusters.charge, "right")
-    place += clusters.layer.astype(np.int64) * width
-    return np.bincount(place, minlength=n * width).reshape(n, width)
+def _scaled(name: str, whole: NDArray[Any]) -> NDArray[np.float64]:
+    return np.append(whole, whole.sum()).astype(float) / 2.0 ** SUMS[name][0]
 
 
-def _lengths(detector: Detector) -> dict[str, int]:
-    lengths = {k: len(s.edges(detector)) + 1 for k, s in spectra.SPECTRA.items()}
-    return lengths | {"fine_charge": len(FINE_CHARGE_EDGES) + 1}
-
-
-def _trim(values: NDArray[np.int64]) -> list[int]:
-    """First filled place, then the values up to the last filled one."""
-    filled = np.flatnonzero(values)
-    if not len(filled):
-        return [0]
-    return [int(filled[0]), *values[filled[0] : filled[-1] + 1].tolist()]
-
-
-def _fill(trimmed: list[int], length: int) -> NDArray[np.int64]:
-    start, values = int(trimmed[0]), np.array(trimmed[1:], np.int64)
-    if not 0 <= start <= length - len(values):
-        raise ValueError("a histogram is longer than its axis")
-    result = np.zeros(length, np.int64)
-    result[start : start + len(values)] = values
-    return result
