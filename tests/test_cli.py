@@ -396,6 +396,25 @@ def test_compare_exits_with_1_outside_the_tolerance(events, tmp_path):
     )
 
 
+def test_compare_with_tolerances_from_a_file(events, tmp_path):
+    path, digis = events
+    near, limits = tmp_path / "near.npz", tmp_path / "mine.toml"
+    pixlab.write(digis.with_adc(np.minimum(digis.adc * 1.02 + 0.5, 255)), near)
+    limits.write_text("base = 'loose'\n[layers.'BPIX 1']\ncharge_mean = 0.001\n")
+    result = run("compare", path, near, "--tolerance", limits)
+    assert result.exit_code == 1
+    assert "mine: OUTSIDE, 1 of" in result.stdout
+    limits.write_text("base = 'loose'\n[limits]\ncharm = 1\n")
+    assert "no metric 'charm'" in refused("compare", path, near, "--tolerance", limits)
+
+
+def test_compare_after_premixing(events, tmp_path):
+    path, _ = events
+    found = json.loads(run("compare", path, path, "--premix", "--json").stdout)
+    assert found["premixed"]["table"]["efficiency"]["all"] == 1
+    assert {check["stage"] for check in found["verdict"]["checks"]} == {"", "after pre-mixing"}
+
+
 def test_simulate_is_what_the_library_makes(tmp_path):
     out = tmp_path / "sim.npz"
     flags = ("--events", 2, "--pileup", 3, "--seed", 7, "--fixed-pileup")

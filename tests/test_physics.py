@@ -11,62 +11,12 @@ import pytest
 from pixlab.detectors import Detector
 from pixlab.digis import Digis
 from pixlab.errors import FormatError, PixlabError
-from pixlab.physics import METRICS, SPECTRA, TOLERANCES, Comparison, compare, comparison
+from pixlab.physics import METRICS, SPECTRA, TOLERANCES, Comparison, chunks, compare
+from pixlab.premixing import premix
 from tests.helpers import random_digis, small_detector
+from tests.physics_cases import distorted, fine_detector, shifted, tracks
 
 BEST = {name: 1.0 if m.good == "large" else 0.0 for name, m in METRICS.items()}
-
-
-def fine_detector() -> Detector:
-    """Two layers of three modules with counts so fine that rounding them is no distortion."""
-    return Detector.from_table(
-        {
-            "detid": range(1, 7),
-            "rows": [200] * 6,
-            "cols": [300] * 6,
-            "layer": ["inner"] * 3 + ["outer"] * 3,
-            "pitch_row": [100.0] * 6,
-            "pitch_col": [150.0] * 6,
-        },
-        name="fine",
-        adc_max=65535,
-        electrons_per_adc=2.0,
-    )
-
-
-def tracks(n_events: int = 12, seed: int = 5) -> Digis:
-    """Clusters of 2 x 3 pixels, ten pixels apart and off the edges, of about 24 ke a pixel."""
-    rng = np.random.default_rng(seed)
-    event, detid, row, col = np.meshgrid(
-        range(n_events), range(1, 7), range(10, 190, 10), range(10, 290, 10), indexing="ij"
-    )
-    chosen = rng.random(event.shape) < 0.1
-    event, detid, row, col = (np.repeat(a[chosen], 6) for a in (event, detid, row, col))
-    step = np.tile(np.arange(6), chosen.sum())
-    adc = rng.gamma(8, 1500, len(event)).clip(1000, 60000).astype(int)
-    return Digis.from_arrays(
-        event,
-        detid,
-        row + step // 3,
-        col + step % 3,
-        adc,
-        detector=fine_detector(),
-        n_events=n_events,
-    )
-
-
-def shifted(digis: Digis, rows: int, cols: int) -> Digis:
-    return Digis.from_arrays(
-        *(
-            digis.event,
-            digis.detid,
-            digis.row + np.int64(rows),
-            digis.col + np.int64(cols),
-            digis.adc,
-        ),
-        detector=digis.detector,
-        n_events=len(digis),
-    )
 
 
 def assert_values(found: Comparison, layer: str, **expected: float) -> None:
@@ -255,13 +205,6 @@ def test_layers_are_judged_one_by_one():
 
 
 # -- chunks and keeping -----------------------------------------------------------------------
-def distorted(digis: Digis, seed: int = 0) -> Digis:
-    rng = np.random.default_rng(seed)
-    kept = digis.select(mask=rng.random(digis.n_digis) > 0.03)
-    top = digis.detector.adc_max
-    return kept.with_adc(np.clip(kept.adc + rng.normal(0, 9, kept.n_digis), 0, top))
-
-
 @pytest.mark.parametrize("detector", ["phase1", "phase1-run3"])
 @pytest.mark.parametrize("cuts", [[1], [2, 3, 7], [0, 4], [9]])
 def test_chunks_add_up_exactly(detector, cuts):
@@ -286,9 +229,9 @@ def test_the_chunk_size_does_not_matter(monkeypatch, digis, frames):
     original = random_digis(n_events=9, n_digis=4000, seed=7)
     decoded = distorted(original)
     whole = compare(original, decoded)
-    monkeypatch.setattr(comparison, "_CHUNK_DIGIS", digis)
-    monkeypatch.setattr(comparison, "_CHUNK_FRAMES", frames)
-    sizes = [c.stop - c.start for c in comparison._chunks(original, decoded)]
+    monkeypatch.setattr(chunks, "_CHUNK_DIGIS", digis)
+    monkeypatch.setattr(chunks, "_CHUNK_FRAMES", frames)
+    sizes = [c.stop - c.start for c in chunks._cuts(original, decoded)]
     assert len(sizes) > 1
     assert sum(sizes) == 9
     if min(digis, frames) == 1:
@@ -297,7 +240,7 @@ def test_the_chunk_size_does_not_matter(monkeypatch, digis, frames):
 
 
 def test_progress_ends_at_one(monkeypatch):
-    monkeypatch.setattr(comparison, "_CHUNK_DIGIS", 300)
+    monkeypatch.setattr(chunks, "_CHUNK_DIGIS", 300)
     seen = []
     digis = random_digis(n_events=5, n_digis=1000)
     compare(digis, digis, progress=lambda done, what: seen.append((done, what)))
@@ -433,6 +376,69 @@ def test_comparisons_of_different_detectors_do_not_add():
         a + b
     with pytest.raises(TypeError):
         a + 1
+
+
+# -- after pre-mixing -------------------------------------------------------------------------
+def test_after_premixing_each_event_is_over_the_next():
+    original = random_digis(n_events=4, n_digis=3000)
+    decoded = distorted(original)
+    order = [1, 2, 3, 0]
+    sides = [premix(original[order], d) for d in (original, decoded)]
+    found = compare(original, decoded, premixed=True)
+    assert found.premixed == compare(*sides)
+    assert Comparison(found.totals) == compare(original, decoded)
+    checks = found.passed("loose").checks
+    assert {check.stage for check in checks} == {"", "after pre-mixing"}
+    assert "after pre-mixing" in str(found.passed("loose"))
+    again = Comparison.from_json(found.to_json())
+    assert again == found
+    assert again.premixed == found.premixed
+
+
+@pytest.mark.parametrize("blocks", [[4], [1, 3], [2, 0, 1, 1], [0, 4]])
+def test_premixing_does_not_depend_on_blocks(blocks, monkeypatch):
+    original = random_digis(n_events=4, n_digis=2000)
+    decoded = distorted(original)
+    whole = compare(original, decoded, premixed=True)
+    edges = np.cumsum([0, *blocks])
+    sides = ([d[a:b] for a, b in pairwise(edges)] for d in (original, decoded))
+    assert compare(*sides, premixed=True) == whole
+    monkeypatch.setattr(chunks, "_CHUNK_DIGIS", 600)
+    assert compare(original, decoded, premixed=True) == whole
+
+
+def test_a_pixel_that_falls_below_the_threshold_is_found_after_premixing_alone():
+    """12 counts stay, 11 are dropped there: an error of one count loses pixels."""
+    event, col = np.divmod(np.arange(400), 100)
+    module = np.full(400, 303042564)
+    row = np.repeat([[10, 60, 110, 140]], 100, axis=0).T.ravel()
+    digis = Digis.from_arrays(
+        *(np.repeat(a, 2) for a in (event, module)),
+        np.stack([row, row + 1], axis=1).ravel(),
+        np.repeat(3 * col, 2),
+        np.tile([200, 12], 400),
+        detector="phase1",
+    )
+    found = compare(digis, digis.with_adc(np.where(digis.adc == 12, 11, digis.adc)), premixed=True)
+    assert found.passed("analysis").checks[0].ok
+    assert found.table.loc["occupancy", "all"] == 0
+    assert found.premixed.table.loc["occupancy", "all"] == pytest.approx(-0.5, rel=1e-12)
+    assert not found.passed("loose")
+    assert "occupancy, after pre-mixing" in found.summary("loose")
+
+
+@pytest.mark.parametrize("n_events", [0, 1])
+def test_nothing_to_premix_with(n_events):
+    digis = single() if n_events else Digis.empty("phase1", 0)
+    found = compare(digis, digis, premixed=True)
+    assert found.premixed.n_events == n_events
+    assert bool(found.passed()) == bool(n_events)
+
+
+def test_detectors_that_cannot_be_premixed():
+    digis = random_digis(small_detector())
+    with pytest.raises(PixlabError, match="'toy'"):
+        compare(digis, digis, premixed=True)
 
 
 # -- what a user sees -------------------------------------------------------------------------

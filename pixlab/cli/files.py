@@ -254,28 +254,30 @@ def decompress(source: Path, out: Path) -> None:
     "--tolerance",
     default="transparent",
     show_default=True,
-    help="How far DECODED may be from ORIGINAL: transparent, analysis or loose.",
+    help="How far DECODED may be from ORIGINAL: transparent, analysis, loose, or a TOML file.",
 )
+@click.option("--premix", is_flag=True, help="Also compare after pre-mixing with another event.")
 @reading
 @as_json
-def compare(original: Path, decoded: Path, tolerance: str, as_json: bool, **how: Any) -> None:
+def compare(
+    original: Path, decoded: Path, tolerance: str, premix: bool, as_json: bool, **how: Any
+) -> None:
     """Compare the physics of two files.
 
     Exits with 1 if DECODED is outside the tolerance in any layer.
     """
-    import json
-
     from pixlab.physics import compare as run
-    from pixlab.physics.tolerances import limits_of
+    from pixlab.physics.tolerances import Tolerances
 
-    limits_of(tolerance)  # a wrong name shows before the work, not after
+    limits = Tolerances.of(tolerance)  # a wrong name shows before the work, not after
     with bar("compare") as progress:
-        found = run(blocks(original, **how), blocks(decoded, **how), progress=progress)
-    verdict = found.passed(tolerance)
+        sides = (blocks(path, **how) for path in (original, decoded))
+        found = run(*sides, premixed=premix, progress=progress)
+    verdict = found.passed(limits)
     if as_json:
-        print_json(json.loads(found.to_json()) | {"verdict": verdict.to_dict()})
+        print_json(found.to_dict() | {"verdict": verdict.to_dict()})
     else:
-        click.echo(found.summary())
+        click.echo(found.summary(limits))
     raise click.exceptions.Exit(0 if verdict else OUTSIDE)
 
 

@@ -5,13 +5,16 @@ what it histograms, `TOLERANCES` what is allowed. A new metric is one function a
 """
 
 from pixlab.physics.comparison import Comparison, compare
+from pixlab.physics.dqm import dqm, write_root
 from pixlab.physics.groups import groups
+from pixlab.physics.maps import MAPS, maps, occupancy
 from pixlab.physics.matching import Matches, match, pixel_pairs
 from pixlab.physics.metrics import METRICS, Metric
 from pixlab.physics.spectra import SPECTRA, Spectrum, spectra
 from pixlab.physics.tolerances import TOLERANCES, Check, Tolerances, Verdict
 
 __all__ = [
+    "MAPS",
     "METRICS",
     "SPECTRA",
     "TOLERANCES",
@@ -23,8 +26,12 @@ __all__ = [
     "Tolerances",
     "Verdict",
     "compare",
+    "dqm",
     "groups",
+    "maps",
     "match",
+    "occupancy",
     "pixel_pairs",
     "spectra",
+    "write_root",
 ]

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import zip_longest
 from os import PathLike
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +16,7 @@ from pixlab.detectors import Detector
 from pixlab.digis import Digis
 from pixlab.errors import FormatError, PixlabError
 from pixlab.physics import keeping, report, tables
+from pixlab.physics.chunks import overlaid, same_events, with_partners
 from pixlab.physics.errors import error_of
 from pixlab.physics.measure import measure
 from pixlab.physics.metrics import METRICS
@@ -32,14 +32,13 @@ if TYPE_CHECKING:
 __all__ = ["Comparison", "compare"]
 
 _VERSION = 2  # of the JSON form
-_CHUNK_DIGIS = 400_000
-_CHUNK_FRAMES = 2_000_000  # modules x events: counted one by one for the occupancy spectrum
 
 
 def compare(
     original: Digis | Iterable[Digis],
     decoded: Digis | Iterable[Digis],
     *,
+    premixed: bool = False,
     progress: Progress | None = None,
 ) -> Comparison:
     """Hold decoded digis against the original ones.
@@ -47,20 +46,24 @@ def compare(
     Digis are clustered with the detector's thresholds; clusters are matched by shared pixels, then
     by distance. Events are taken in chunks, so memory does not grow with their number, and the
     result does not depend on the chunks: ``compare(a, b) + compare(c, d)`` is the comparison of
-    all events together.
+    all events together (but for `premixed`, where an event meets the one after it).
 
     Parameters
     ----------
     original, decoded : Digis or iterable of Digis
         The same events of the same detector; files larger than memory as blocks of events, for
         instance from `pixlab.iterate`, with blocks of one size for both.
+    premixed : bool
+        Also compare after pre-mixing, which is what pile-up digis are for: each event, original
+        or decoded, is laid over the next original one (the last over the first, an only event over
+        an empty one), by `pixlab.premix`.
     progress : callable, optional
         Called with the fraction done.
 
     Raises
     ------
     PixlabError
-        If detectors or numbers of events differ.
+        If detectors or numbers of events differ, or the detector's counts cannot be pre-mixed.
 
     Examples
     --------
@@ -72,70 +75,17 @@ def compare(
     >>> bool(comparison.passed("transparent"))
     True
     """
-    if not isinstance(original, Digis) or not isinstance(decoded, Digis):
-        return _compare_blocks(original, decoded, progress)
-    if original.detector != decoded.detector:
-        raise PixlabError(
-            f"the original is of detector '{original.detector.name}', the decoded of "
-            f"'{decoded.detector.name}'",
-            "read both with the same detector=",
-        )
-    if len(original) != len(decoded):
-        raise PixlabError(
-            f"the original has {len(original)} events, the decoded {len(decoded)}",
-            "compare the same events, for instance original[:100] with decoded[:100]",
-        )
-    totals = None
-    for chunk in _chunks(original, decoded):
-        part = measure(original[chunk], decoded[chunk])
-        totals = part if totals is None else totals + part
-        if progress is not None:
-            progress(chunk.stop / max(len(original), 1), f"event {chunk.stop} of {len(original)}")
-    assert totals is not None  # there is always one chunk
-    return Comparison(totals)
-
-
-def _compare_blocks(
-    original: Digis | Iterable[Digis],
-    decoded: Digis | Iterable[Digis],
-    progress: Progress | None,
-) -> Comparison:
+    chunks = same_events(original, decoded, progress)
     found: Comparison | None = None
-    events = 0
-    blocks = ([b] if isinstance(b, Digis) else b for b in (original, decoded))
-    for one, other in zip_longest(*blocks):
-        if one is None or other is None:
-            first, second = (b is not None for b in (one, other))
-            raise PixlabError(
-                f"the {'original' if first else 'decoded'} events go on after event {events - 1}, "
-                f"the {'original' if second else 'decoded'} ones do not",
-                "compare the same events",
-            )
-        part = compare(one, other)
+    for chunk in with_partners(chunks) if premixed else chunks:
+        part = Comparison(
+            measure(chunk.original, chunk.decoded),
+            Comparison(measure(*overlaid(chunk))) if premixed else None,
+        )
         found = part if found is None else found + part
-        events += len(one)
-        if progress is not None:
-            progress(0.0, f"event {events}")
     if found is None:
         raise PixlabError("there are no events to compare")
     return found
-
-
-def _chunks(original: Digis, decoded: Digis) -> Iterator[slice]:
-    """Runs of events with a bounded number of digis; one empty run where there is no event."""
-    n = len(original)
-    most = max(1, _CHUNK_FRAMES // max(len(original.detector), 1))
-    start = 0
-    while start < n or start == 0:
-        stop = min(start + most, n)
-        for digis in (original, decoded):
-            last = digis.offsets[start] + _CHUNK_DIGIS
-            stop = min(stop, int(np.searchsorted(digis.offsets, last, "right")) - 1)
-        stop = min(max(stop, start + 1), n)
-        yield slice(start, stop)
-        if stop == n:
-            return
-        start = stop
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -250,7 +200,7 @@ class Comparison:
         return Verdict(limits.name, checks)
 
     def _checks(self, limits: Tolerances, stage: str = "") -> tuple[Check, ...]:
-        something = self.totals.something().any(axis=0)[:-1]
+        something = np.any(self.totals.something()[:, :-1], axis=0)
         layers = self.detector.layers
         return judge(self.values, self.error_values, layers, something, limits, stage)
 

@@ -83,7 +83,5 @@ def jensen_shannon(a: Counts, b: Counts) -> NDArray[np.float64]:
     p, q = _shares(a), _shares(b)
     middle = (p + q) / 2
     safe = np.where(middle > 0, middle, 1.0)
-    terms = [
-        (x * np.log2(np.where(x > 0, x / safe, 1.0))).sum(axis=-1) / 2 for x in (p, q)
-    ]
+    terms = [(x * np.log2(np.where(x > 0, x / safe, 1.0))).sum(axis=-1) / 2 for x in (p, q)]
     return _where(a, b, np.maximum(terms[0] + terms[1], 0.0), 1.0)

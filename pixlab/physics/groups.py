@@ -89,7 +89,7 @@ def event_keys(digis: Digis) -> NDArray[np.uint64]:
     for i, (begin, end) in enumerate(zip(digis.offsets[:-1], digis.offsets[1:], strict=True)):
         digest = xxhash.xxh3_64()
         for column in columns:
-            digest.update(np.ascontiguousarray(column[begin:end]))
+            digest.update(column[begin:end].tobytes())
         keys[i] = digest.intdigest()
     return keys
 

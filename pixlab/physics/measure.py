@@ -88,7 +88,5 @@ def measure(original: Digis, decoded: Digis) -> Totals:
         parts,
         count_pairs(pairs, detector),
         confusion(pairs, detector),
-        np.stack(
-            [np.bincount(d.module, minlength=len(detector)) for d in (original, decoded)]
-        ),
+        np.stack([np.bincount(d.module, minlength=len(detector)) for d in (original, decoded)]),
     )

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,11 +16,15 @@ from pixlab.detectors import Detector
 from pixlab.physics.matching import Matches
 from pixlab.physics.spectra import bins_of
 
-if TYPE_CHECKING:
-    import hist
-    import pandas
-
-__all__ = ["CONFUSION_SIZES", "PAIRS", "SHIFT_SIZES", "Pairs", "confusion", "pair_hist", "pairs_of"]
+__all__ = [
+    "CONFUSION_SIZES",
+    "PAIRS",
+    "SHIFT_SIZES",
+    "Pairs",
+    "confusion",
+    "count_pairs",
+    "pairs_of",
+]
 
 SHIFT_SIZES = 6  # classes of cluster size along an axis: 1 to 5, and 6 or more
 CONFUSION_SIZES = 12  # sizes 1 to 11, and 12 or more
@@ -102,8 +105,8 @@ class PairSpectrum:
 
     def edges(self, detector: Detector) -> NDArray[np.float64]:
         """Bin edges: float64[bins + 1]."""
-        step = 2 * self.half(detector) / (self.bins - 1)
-        return self.centre + step * (np.arange(self.bins + 1) - self.bins / 2)
+        places = np.arange(self.bins + 1, dtype=np.float64) - self.bins / 2
+        return self.centre + 2 * self.half(detector) / (self.bins - 1) * places
 
     @property
     def classes(self) -> int:

@@ -61,12 +61,11 @@ def _aligned(rows: list[list[str]], right: range) -> list[str]:
 
 def _short(verdict: Verdict) -> str:
     """The verdict of a preset in a few words."""
-    failed = {check.metric for check in verdict.failed}
     if not verdict.checks:
         return f"{verdict.tolerances}: nothing to judge"
-    if not failed:
+    if verdict:
         return f"{verdict.tolerances}: inside"
-    return f"{verdict.tolerances}: OUTSIDE in {len(verdict.failed)} of {len(verdict.checks)} checks"
+    return f"{verdict.tolerances}: OUTSIDE, {len(verdict.failed)} of {len(verdict.checks)} checks"
 
 
 def _state(check: Check) -> str:
@@ -75,20 +74,29 @@ def _state(check: Check) -> str:
     return "OUT" if check.sure or isnan(check.value) else "OUT?"
 
 
+def _worst(verdict: Verdict) -> list[str]:
+    """The worst layer of each metric; after pre-mixing only what is outside or close to it."""
+    rows = [["", "limit", "worst", "in", "of limit", ""]]
+    fine = 0
+    for check in verdict.worst():
+        metric = METRICS[check.metric]
+        if check.stage and check.ok and check.sure:
+            fine += 1
+            continue
+        label = f"{metric.label}, {check.stage}" if check.stage else metric.label
+        value = metric.with_error(check.value, check.error)
+        rows.append([label, check.allowance, value, check.layer, used_text(check), _state(check)])
+    lines = _aligned(rows, range(4, 5))
+    stages = {check.stage for check in verdict.checks if check.stage}
+    return lines + [f"{stage}: {fine} other metrics ok" for stage in sorted(stages) if fine]
+
+
 def text(comparison: Comparison, tolerances: Tolerances) -> str:
     """Verdict, the worst layer of each limited metric, and these metrics layer by layer."""
     verdict = comparison.passed(tolerances)
     others = [comparison.passed(name) for name in TOLERANCES if name != tolerances.name]
     lines = [title(comparison), " | ".join(_short(v) for v in (verdict, *others))]
-    staged = comparison.premixed is not None
-    rows = [["", "limit", "worst", "in", "of limit", ""]]
-    for check in verdict.worst():
-        label = METRICS[check.metric].label
-        if staged:
-            label += ", after pre-mixing" if check.stage else ""
-        value = METRICS[check.metric].with_error(check.value, check.error)
-        rows.append([label, check.allowance, value, check.layer, used_text(check), _state(check)])
-    lines += ["", *_aligned(rows, range(4, 5))]
+    lines += ["", *_worst(verdict)]
 
     marks = _marks(comparison)
     signs = {"transparent": " ", "analysis": "'", "loose": '"', "": "*"}
@@ -152,7 +160,8 @@ def legend() -> str:
         ("", "outside loose"),
     )
     return "".join(
-        f"<span style='{_COLOURS[preset]};padding:0 6px'>{what}</span> " for preset, what in meanings
+        f"<span style='{_COLOURS[preset]};padding:0 6px'>{what}</span> "
+        for preset, what in meanings
     )
 
 

@@ -118,7 +118,9 @@ def _size_edges(_: Detector) -> NDArray[np.float64]:
 def _distance_edges(detector: Detector) -> NDArray[np.float64]:
     """Half a pixel to the diagonal of the largest module, in equal ratios."""
     pitch = min((min(s.pitch_row, s.pitch_col) for s in detector.sensors), default=1.0)
-    across = max((np.hypot(s.row_sizes.sum(), s.col_sizes.sum()) for s in detector.sensors), default=2)
+    across = max(
+        (np.hypot(s.row_sizes.sum(), s.col_sizes.sum()) for s in detector.sensors), default=2
+    )
     return np.concatenate([[0.0], np.geomspace(pitch / 2, max(across, pitch), 60)])
 
 
@@ -139,15 +141,13 @@ def _neighbours(digis: Digis, clusters: Clusters, _: Groups) -> Entries:
     return Entries(clusters.event[known], clusters.module[known], distance[known])
 
 
-def _counted(
-    what: str, in_modules: bool
-) -> Callable[[Digis, Clusters, Groups], Entries]:
+def _counted(what: str, in_modules: bool) -> Callable[[Digis, Clusters, Groups], Entries]:
     """Digis or clusters in each module, or in each group, and event; those without any included."""
 
     def values(digis: Digis, clusters: Clusters, of: Groups) -> Entries:
         frames = digis.frames
         if what == "digis":
-            sizes = np.diff(frames.offsets)
+            sizes: NDArray[Any] = np.diff(frames.offsets)
         else:
             sizes = np.bincount(clusters.frame, minlength=len(frames.module))
         if in_modules:
@@ -175,7 +175,11 @@ SPECTRA: dict[str, Spectrum] = {
         "cluster size", "pixels", "clusters", _size_edges, _of_clusters(lambda c: c.size)
     ),
     "size_row": Spectrum(
-        "cluster size in rows", "pixels", "clusters", _size_edges, _of_clusters(lambda c: c.size_row)
+        "cluster size in rows",
+        "pixels",
+        "clusters",
+        _size_edges,
+        _of_clusters(lambda c: c.size_row),
     ),
     "size_col": Spectrum(
         "cluster size in columns",
@@ -336,9 +340,7 @@ def spectra(
     wanted = list(SPECTRA if names is None else names)
     for name in wanted:
         if name not in SPECTRA:
-            raise PixlabError(
-                f"there is no spectrum '{name}'", f"choose from {', '.join(SPECTRA)}"
-            )
+            raise PixlabError(f"there is no spectrum '{name}'", f"choose from {', '.join(SPECTRA)}")
     of, clusters = groups(digis.detector, by), cluster(digis)
     result = {}
     for name in wanted:

@@ -135,7 +135,10 @@ def _from_file(path: Path) -> Tolerances:
 def _checked(
     name: str, limits: Mapping[str, Any], layers: Mapping[str, Mapping[str, Any]]
 ) -> Tolerances:
-    for metric, limit in [*limits.items(), *(x for table in layers.values() for x in table.items())]:
+    for metric, limit in [
+        *limits.items(),
+        *(x for table in layers.values() for x in table.items()),
+    ]:
         if metric not in METRICS:
             raise PixlabError(f"there is no metric '{metric}'", f"choose from {', '.join(METRICS)}")
         if isinstance(limit, bool) or not isinstance(limit, (int, float)) or limit != limit:

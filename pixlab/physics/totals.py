@@ -41,6 +41,7 @@ SUMS = {
     "col2": (20, 2**32),
 }
 
+
 def merged(counts: NDArray[np.int64], merge: int) -> NDArray[np.int64]:
     """Counts with so many bins taken together; underflow (first) and overflow (last) stay alone."""
     starts = np.arange(1, counts.shape[-1] - 1, merge)
@@ -239,5 +240,3 @@ def _and_all(counts: NDArray[np.int64]) -> NDArray[np.int64]:
 
 def _scaled(name: str, whole: NDArray[Any]) -> NDArray[np.float64]:
     return np.append(whole, whole.sum()).astype(float) / 2.0 ** SUMS[name][0]
-
-
