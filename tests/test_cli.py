@@ -400,7 +400,7 @@ def test_compare_with_tolerances_from_a_file(events, tmp_path):
     path, digis = events
     near, limits = tmp_path / "near.npz", tmp_path / "mine.toml"
     pixlab.write(digis.with_adc(np.minimum(digis.adc * 1.02 + 0.5, 255)), near)
-    limits.write_text("base = 'loose'\n[layers.'BPIX 1']\ncharge_mean = 0.001\n")
+    limits.write_text("base = 'loose'\n[layers.all]\ncharge_mean = 0.001\n")
     result = run("compare", path, near, "--tolerance", limits)
     assert result.exit_code == 1
     assert "mine: OUTSIDE, 1 of" in result.stdout
@@ -517,7 +517,7 @@ def test_demo_does_the_whole_job(monkeypatch):
     assert lines[0].startswith("phase1-pu60: ")
     names = ["lossless", "cluster-vq", "patch-vq codebook size 16", "patch-vq codebook size 64"]
     shown = [next(line.strip() for line in lines if line.strip().startswith(n)) for n in names]
-    assert [line.split()[-1] for line in shown] == ["transparent", "transparent", "none", "none"]
+    assert [line.split()[-1] for line in shown] == ["transparent", "analysis", "none", "none"]
     exact, clusters, small, large = (
         float(line.removeprefix(name).split()[0]) for line, name in zip(shown, names, strict=True)
     )

@@ -146,14 +146,13 @@ def _counted(what: str, in_modules: bool) -> Callable[[Digis, Clusters, Groups],
 
     def values(digis: Digis, clusters: Clusters, of: Groups) -> Entries:
         frames = digis.frames
-        if what == "digis":
-            sizes: NDArray[Any] = np.diff(frames.offsets)
-        else:
+        sizes: NDArray[Any] = np.diff(frames.offsets)
+        if what == "clusters":
             sizes = np.bincount(clusters.frame, minlength=len(frames.module))
-        if in_modules:
-            group, first = frames.module, np.arange(len(digis.detector))
-        else:
-            group, first = of.of[frames.module], of.first
+        group: NDArray[Any] = frames.module
+        first: NDArray[Any] = np.arange(len(digis.detector))
+        if not in_modules:
+            group, first = of.of[group], of.first
         n = len(first)
         number = np.bincount(frames.event * n + group, sizes, n * len(digis)).astype(np.int64)
         return Entries(np.repeat(np.arange(len(digis)), n), np.tile(first, len(digis)), number)
