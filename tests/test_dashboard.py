@@ -8,7 +8,10 @@ from dataclasses import replace
 
 import numpy as np
 import panel as pn
+import panel_material_ui as pmui
 import pytest
+from bokeh.document import Document
+from bokeh.models import Plot
 
 from pixlab import dashboards, samples
 from pixlab.codecs import Lossless, PatchVQ
@@ -453,6 +456,27 @@ def test_a_notebook_gets_the_same_views(files):
     root = found.get_root()
     names = {model.name for model in root.references()}
     assert {"layer", "module", "original", "decoded", "difference"} <= names
+
+
+# Panel's own: its table calls pandas in a way that pandas 3 warns of
+@pytest.mark.filterwarnings("ignore:The inplace keyword:DeprecationWarning")
+def test_one_dashboard_can_be_shown_twice(files):
+    """Two cells of a notebook: each needs ranges of its own, which share one zoom."""
+    found = dashboards.dashboard(files[0])
+    board = found.objects[1].objects[0]
+    for tab in range(len(VIEWS)):
+        next(iter(board.select(pmui.Tabs))).active = tab
+    roots = [found.get_root() for _ in range(2)]
+    documents = [Document() for _ in roots]
+    for document, root in zip(documents, roots, strict=True):
+        document.add_root(root)
+    figures = [
+        {m.name: m for m in document.models if isinstance(m, Plot)} for document in documents
+    ]
+    for name in ("decoded", "charge-1"):
+        assert figures[0][name].x_range is not figures[1][name].x_range
+    for one in figures:
+        assert one["original"].x_range is one["decoded"].x_range
 
 
 def test_sessions_share_what_they_decode(source):

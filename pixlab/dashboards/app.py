@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
 import socket
 import sys
 import warnings
@@ -56,6 +58,7 @@ def serve(
     server = start(opened, port=port, problems=problems)
     url = f"http://{ADDRESS}:{server.port}"
     print(f"pixlab dashboard on {url} (Ctrl-C ends it)", flush=True)
+    _quiet(server)
     if show:
         server.io_loop.add_callback(webbrowser.open, url)
     try:
@@ -137,6 +140,18 @@ def start(
     )
     server.start()
     return server
+
+
+def _quiet(server: Server) -> None:
+    """Say nothing of tabs that were closed while something was on the way to them."""
+    from tornado.websocket import WebSocketClosedError
+
+    def handle(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        if not isinstance(context.get("exception"), WebSocketClosedError):
+            loop.default_exception_handler(context)
+
+    logging.getLogger("bokeh.server.views.ws").setLevel(logging.ERROR)
+    server.io_loop.asyncio_loop.set_exception_handler(handle)  # type: ignore[attr-defined]
 
 
 def _check_free(port: int) -> None:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from pixlab import plots
 from pixlab.dashboards.session import Choices, Session
-from pixlab.dashboards.widgets import ACCENT, Taps, card, grid, named
+from pixlab.dashboards.widgets import ACCENT, Taps, card, grid, named, weakly
 
 __all__ = ["Explorer", "busiest_window"]
 
@@ -60,11 +60,11 @@ class Explorer(pn.viewable.Viewer):
         chosen = self._drawn(self._chosen, ["source", "layer", "module"])
         self.layer = (layer * chosen).opts(hooks=[named("layer"), self._taps.hook])
         self.module = self._drawn(self._module, module).opts(
-            **_PLAIN, height=240, hooks=[named("module"), self._link_box]
+            **_PLAIN, height=240, hooks=[named("module"), weakly(self._link_box)]
         )
         self.maps = {
             what: self._drawn(partial(self._hits, place), [*module, "point"]).opts(
-                **_PLAIN, height=350, hooks=[named(what), self._link_zoom]
+                **_PLAIN, height=350, hooks=[named(what), weakly(self._link_zoom)]
             )
             for place, what in enumerate(("original", "decoded", "difference"))
         }
@@ -188,6 +188,10 @@ class Explorer(pn.viewable.Viewer):
 
     def _module_title(self, detid: int) -> str:
         return f"2 · Module {self.session.data.module_name(detid)}"
+
+    def close(self) -> None:
+        """The visitor has left."""
+        self._taps.close()
 
     def __panel__(self) -> Any:
         return self._view

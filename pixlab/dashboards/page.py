@@ -26,8 +26,8 @@ _QUESTION = "How small can simulated pixel digis become before the physics notic
 
 def prepare() -> None:
     """Load what pages are drawn with; repeated calls do nothing."""
-    pn.extension("tabulator")
-    hv.extension("bokeh", logo=False)
+    pn.extension("tabulator", inline=True)  # a notebook works offline
+    hv.extension("bokeh", logo=False, inline=True)
 
 
 class Board(pn.viewable.Viewer):
@@ -68,6 +68,12 @@ class Board(pn.viewable.Viewer):
                 css_classes=["pixlab-notice"],
             )
         )
+
+    def close(self) -> None:
+        """The visitor has left: let go of what libraries would keep."""
+        for view in self._made.values():
+            if hasattr(view, "close"):
+                view.close()
 
     def _show_problem(self, event: param.parameterized.Event) -> None:
         if event.new:
@@ -127,9 +133,19 @@ def page(sources: Sequence[Source], problems: Sequence[PixlabError] = ()) -> pmu
         dark_theme=session.theme == "dark",
         busy_indicator="linear",
     )
-    whole.param.watch(
+    theme = whole.param.watch(
         lambda event: session.param.update(theme="dark" if event.new else "light"), "dark_theme"
     )
+
+    def leave(context: Any) -> None:
+        """Panel keeps the page of a visitor who has left; make sure that nothing hangs on it."""
+        board.close()
+        whole.param.unwatch(theme)
+        with param.parameterized.discard_events(whole):  # its models are taken apart already
+            whole.param.update(main=[], sidebar=[])
+
+    if pn.state.curdoc is not None:
+        pn.state.on_session_destroyed(leave)
     return whole
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from html import escape
 from io import StringIO
 from typing import Any
+from weakref import WeakValueDictionary
 
 import holoviews as hv
 import panel as pn
@@ -35,6 +36,7 @@ class RateDistortion(pn.viewable.Viewer):
         super().__init__()
         self.session = session
         p = session.param
+        self._taps: Taps | None = None
         self.metric = pmui.Select(label="Distortion", width=320, margin=(10, 12, 4, 12))
         self._follow()
         session.param.watch(self._follow, ["source", "metric"])
@@ -66,6 +68,7 @@ class RateDistortion(pn.viewable.Viewer):
     def _curves(self, source: str, metric: str, log: bool) -> hv.Overlay:
         overlay = plots.rate_distortion(self.session.data.sweep.table, metric, logy=log)
         points = next(e for e in overlay if isinstance(e, hv.Points))
+        self.close()
         taps = self._taps = Taps(points, self.session.show_point)  # kept as long as the drawing
         x, y = (d.name for d in points.kdims)
         places = points.dimension_values(x), points.dimension_values(y)
@@ -93,6 +96,11 @@ class RateDistortion(pn.viewable.Viewer):
             "per digi, with the model's bytes spread over 1,000 events. Tap a point to choose that "
             "setting in all views. Dashed: what ROOT's own compression needs, and the tolerances."
         )
+
+    def close(self) -> None:
+        """The visitor has left, or another drawing takes the place of this one."""
+        if self._taps is not None:
+            self._taps.close()
 
     def _parts(self, source: str, point: int) -> str:
         data = self.session.data
@@ -177,12 +185,11 @@ class Physics(pn.viewable.Viewer):
 
     def _spectrum(self, name: str, log: bool) -> pn.Column:
         """New for another kind of axis; another model or layer only changes its data."""
-        x_range: list[Any] = []  # the one of the spectrum, for the ratio
+        # the range of the spectrum, for the ratio, by page or cell
+        x_ranges: WeakValueDictionary[str, Any] = WeakValueDictionary()
 
         def link(plot: Any, element: Any) -> None:
-            if not x_range:
-                x_range.append(plot.state.x_range)
-            plot.state.x_range = x_range[0]
+            plot.state.x_range = x_ranges.setdefault(plot.root.ref["id"], plot.state.x_range)
             plot.state.min_border_left = 70  # so that one stands exactly below the other
             plot.state.min_border_right = 10
 

@@ -6,11 +6,12 @@ from collections.abc import Callable
 from functools import partial
 from html import escape
 from typing import Any
+from weakref import WeakMethod
 
 import holoviews as hv
 import panel as pn
 
-__all__ = ["ACCENT", "Taps", "card", "grid", "named", "pane"]
+__all__ = ["ACCENT", "Taps", "card", "grid", "named", "pane", "weakly"]
 
 # Containers are Panel's own, not Material ones: those draw a figure some time after it was built,
 # and BokehJS fails on the console if anything else changes size in between.
@@ -106,6 +107,22 @@ def named(name: str) -> Callable[[Any, Any], None]:
     return hook
 
 
+def weakly(hook: Callable[[Any, Any], None]) -> Callable[[Any, Any], None]:
+    """A hook that does not keep its object alive.
+
+    HoloViews keeps the options of a drawing, and so its hooks, as long as the drawing lives; a hook
+    that leads back to the drawing would keep both for ever, for every visitor.
+    """
+    reference = WeakMethod(hook)
+
+    def run(plot: Any, element: Any) -> None:
+        found = reference()
+        if found is not None:
+            found(plot, element)
+
+    return run
+
+
 class Taps:
     """Tells the index of the glyph that was tapped, the same one twice if tapped twice.
 
@@ -119,13 +136,19 @@ class Taps:
 
     def __init__(self, source: Any, then: Callable[[int], None]) -> None:
         self._then = then
-        self._figures: dict[str, Any] = {}
+        self._plots: dict[str, Any] = {}  # by page or cell
+        self.hook = weakly(self._remember)  # of the whole drawing
         self._stream = hv.streams.Selection1D(source=source)
         self._stream.param.watch(self._tapped, "index")
 
-    def hook(self, plot: Any, element: Any) -> None:
-        """A hook of the whole drawing: remembers in which figures a selection is to be undone."""
-        self._figures[plot.root.ref["id"]] = plot.state
+    def close(self) -> None:
+        """Let go of the drawings: HoloViews keeps those that answer to taps until told."""
+        for plot in self._plots.values():
+            plot.cleanup()
+        self._plots.clear()
+
+    def _remember(self, plot: Any, element: Any) -> None:
+        self._plots[plot.root.ref["id"]] = plot
 
     def _tapped(self, event: Any) -> None:
         if event.new:
@@ -133,8 +156,8 @@ class Taps:
             pn.state.execute(partial(self._act, int(event.new[0])), schedule=True)
 
     def _act(self, index: int) -> None:
-        for figure in self._figures.values():
-            for renderer in figure.renderers:
+        for plot in self._plots.values():
+            for renderer in plot.state.renderers:
                 if getattr(renderer, "data_source", None) and renderer.data_source.selected.indices:
                     renderer.data_source.selected.indices = []
         self._then(index)
