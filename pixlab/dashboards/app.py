@@ -151,7 +151,7 @@ def _quiet(server: Server) -> None:
             loop.default_exception_handler(context)
 
     logging.getLogger("bokeh.server.views.ws").setLevel(logging.ERROR)
-    server.io_loop.asyncio_loop.set_exception_handler(handle)  # type: ignore[attr-defined]
+    server.io_loop.asyncio_loop.set_exception_handler(handle)
 
 
 def _check_free(port: int) -> None:

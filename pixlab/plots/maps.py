@@ -9,7 +9,9 @@ from numpy.typing import NDArray
 
 from pixlab.digis import Digis
 from pixlab.errors import PixlabError
+from pixlab.plots.pixels import colour_top, pixel_table
 from pixlab.plots.style import DIFFERENCE, NONE, VALUES, load_holoviews, style
+from pixlab.plots.tiles import module_sums, place_modules
 
 if TYPE_CHECKING:
     import holoviews
@@ -44,7 +46,7 @@ def hit_map(
     columns = {"row": one.row, "col": one.col, "adc": one.adc}
     tips = [("row", "@row"), ("col", "@col"), ("adc", "@adc")]
     title = f"{_module_name(digis, detid)}, event {event}"
-    return _pixels(columns, "adc", shape, clim or _scale(one.adc), VALUES, title, tips)
+    return _pixels(columns, "adc", shape, clim or (0.0, colour_top(one.adc)), VALUES, title, tips)
 
 
 def hit_maps(
@@ -81,17 +83,11 @@ def hit_maps(
     if original.detector != decoded.detector:
         raise PixlabError("original and decoded are of different detectors")
     shape = _shape(original, detid)
-    a, b = (d[event].select(detid=detid) for d in (original, decoded))
-    cols = int(shape[1])
-    place_a, place_b = (d.row.astype(np.int64) * cols + d.col for d in (a, b))
-    place = np.union1d(place_a, place_b)
-    adc, decoded_adc = np.full(len(place), np.nan), np.full(len(place), np.nan)
-    adc[np.searchsorted(place, place_a)] = a.adc
-    decoded_adc[np.searchsorted(place, place_b)] = b.adc
-    delta = np.nan_to_num(decoded_adc) - np.nan_to_num(adc)
+    pixels = pixel_table(original[event], decoded[event], detid)
+    adc, decoded_adc, delta = (pixels[k] for k in ("adc", "decoded", "delta"))
     table = {
-        "row": place // cols,
-        "col": place % cols,
+        "row": pixels["row"],
+        "col": pixels["col"],
         "adc": adc,
         "decoded adc": decoded_adc,
         "delta": delta,
@@ -101,7 +97,8 @@ def hit_maps(
     }
     tips = [("row", "@row"), ("col", "@col"), ("adc", "@{adc text}")]
     tips += [("decoded adc", "@{decoded text}"), ("delta", "@{delta text}")]
-    clim = clim or _scale(a.adc if a.n_digis else b.adc)
+    hit = adc[~np.isnan(adc)]
+    clim = clim or (0.0, colour_top(hit if len(hit) else decoded_adc))
     quarter = max(clim[1] / 4, 1.0)
     name = _module_name(original, detid)
     maps = []
@@ -117,13 +114,7 @@ def hit_maps(
     return layout.opts(backend="bokeh", shared_axes=True, autohide_toolbar=True)
 
 
-def _scale(adc: NDArray[np.uint16]) -> tuple[float, float]:
-    """0 to the next ten above 95% of the counts."""
-    top = np.ceil(np.quantile(adc, 0.95) / 10) * 10 if len(adc) else 0.0
-    return 0.0, float(max(top, 1.0))
-
-
-def _text(values: NDArray[np.float64]) -> NDArray[Any]:
+def _text(values: NDArray[np.float32]) -> NDArray[Any]:
     return np.array([NONE if np.isnan(v) else f"{v:.0f}" for v in values], object)
 
 
@@ -199,10 +190,9 @@ def occupancy_map(digis: Digis, layer: str) -> holoviews.Rectangles:
     """
     hv = load_holoviews()
     detector = digis.detector
-    own = np.flatnonzero(detector.in_layer(layer))
-    sizes = np.bincount(digis.frames.module, np.diff(digis.frames.offsets), minlength=len(detector))
-    mean = sizes[own] / max(len(digis), 1)
-    x, y, x_label, y_label, ticks = _tiles(detector, own)
+    tiles = place_modules(detector, layer)
+    own, x, y = tiles.modules, tiles.x, tiles.y
+    mean = module_sums(digis)[own] / max(len(digis), 1)
     gap = 0.46  # tiles do not touch, so that each is seen as one
     corners = {"x from": x - gap, "y from": y - gap, "x to": x + gap, "y to": y + gap}
     table = {
@@ -222,9 +212,9 @@ def occupancy_map(digis: Digis, layer: str) -> holoviews.Rectangles:
             colorbar=True,
             clabel="digis per event",
             colorbar_opts={"width": 10, "padding": 2, "title_standoff": 6},
-            xlabel=x_label,
-            ylabel=y_label,
-            yticks=ticks,
+            xlabel=tiles.x_label,
+            ylabel=tiles.y_label,
+            yticks=list(tiles.y_ticks.items()) if tiles.y_ticks else None,
             xlim=(x.min() - 0.6, x.max() + 0.6),
             ylim=(y.min() - 0.6, y.max() + 0.6),
             show_grid=False,
@@ -232,7 +222,7 @@ def occupancy_map(digis: Digis, layer: str) -> holoviews.Rectangles:
             tools=["hover", "tap"],
             hover_tooltips=[
                 ("detid", "@detid{0}"),
-                (x_label, "@ladder"),
+                (tiles.x_label, "@ladder"),
                 ("module or panel", "@module"),
                 ("side", "@side"),
                 ("digis per event", "@digis{0.0}"),
@@ -241,31 +231,4 @@ def occupancy_map(digis: Digis, layer: str) -> holoviews.Rectangles:
             selection_line_width=2,
             height=240,
         )
-    )
-
-
-def _tiles(detector: Any, own: NDArray[np.intp]) -> tuple[NDArray, NDArray, str, str, Any]:
-    """Where the modules of a layer stand, with axis labels and y ticks."""
-    ladder, module, side = (
-        getattr(detector, k)[own].astype(float) for k in ("ladder", "module", "side")
-    )
-    forward = bool(np.any(side))
-    panels = module.max(initial=1)
-    y = module + np.where(side > 0, panels + 0.5, 0.0) if forward else module
-    if len(np.unique(np.stack([ladder, y]), axis=1).T) < len(own):
-        width = int(np.ceil(np.sqrt(2 * len(own))))
-        place = np.arange(len(own))
-        return place % width, place // width, "place", "row of places", None
-    if forward:
-        names = {
-            float(at): f"{'+' if s > 0 else '-'}z panel {m:.0f}"
-            for at, s, m in zip(y, side, module, strict=True)
-        }
-        return ladder, y, "blade", "", [(at, names[at]) for at in sorted(names)]
-    return (
-        ladder,
-        y,
-        "ladder",
-        "module",
-        [int(m) for m in np.unique(module)] if panels < 20 else None,
     )

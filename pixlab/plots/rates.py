@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pixlab.errors import PixlabError
 from pixlab.physics.metrics import METRICS
-from pixlab.physics.tolerances import TOLERANCES
+from pixlab.plots.points import sweep_points
 from pixlab.plots.style import CODEC_COLOURS, GREY, MARKERS, load_holoviews, style
 
 if TYPE_CHECKING:
@@ -42,32 +41,23 @@ def rate_distortion(
         a tapped point is the place of its row. Vertical lines: the rate of ROOT where the table
         has it; horizontal ones: the limits of the tolerances.
     """
-    if metric not in METRICS:
-        raise PixlabError(f"there is no metric '{metric}'", f"choose one of {', '.join(METRICS)}")
-    for column in ("codec", "bits_per_digi", metric):
-        if column not in table.columns:
-            raise PixlabError(f"the table has no column '{column}'", "make it with pixlab.sweep")
+    found = sweep_points(table, metric)
     hv = load_holoviews()
-    what = METRICS[metric]
-    factor = 100.0 if what.unit == "%" else 1.0
-    rate = table["bits_per_digi"].to_numpy(float)
-    value = factor * table[metric].to_numpy(float)
-    codec = table["codec"].astype(str).to_numpy()
-    label = table["label"].astype(str).to_numpy() if "label" in table.columns else codec
-    codecs = list(dict.fromkeys(codec))
+    rate, value, codec, label, y_label = (
+        found.rate, found.value, found.codec, found.label, found.y_label,
+    )  # fmt: skip
+    codecs = found.codecs
     colour = {c: CODEC_COLOURS[i % len(CODEC_COLOURS)] for i, c in enumerate(codecs)}
     marker = {c: MARKERS[i % len(MARKERS)] for i, c in enumerate(codecs)}
     x_dim = hv.Dimension("bits per digi", label="rate [bits/digi]")
-    y_dim = hv.Dimension(metric.replace("_", " "), label=what.label)
-    y_label = f"{what.label} [{what.unit}]" if what.unit else what.label
+    y_dim = hv.Dimension(metric.replace("_", " "), label=METRICS[metric].label)
 
     parts = []
     for c in codecs:
-        own = np.flatnonzero(codec == c)
-        own = own[np.argsort(rate[own], kind="stable")]
+        own = found.of(c)
         curve = hv.Curve((rate[own], value[own]), x_dim, y_dim, label=c)
         parts.append(curve.opts(backend="bokeh", color=colour[c], line_width=2))
-    columns = {"bits per digi": rate, y_dim.name: value, "codec": codec, "setting": label}
+    columns: dict[str, Any] = {"bits per digi": rate, y_dim.name: value, "codec": codec, "setting": label}
     columns |= {"colour": [colour[c] for c in codec], "marker": [marker[c] for c in codec]}
     points = hv.Points(columns, [x_dim, y_dim], list(columns)[2:], group="settings")
     points = points.opts(
@@ -88,7 +78,7 @@ def rate_distortion(
             selection_line_width=2,
         )
     )
-    root_rates = _root_rates(table) if root else {}
+    root_rates = found.root if root else {}
     x_view, y_view = _view(rate, value, list(root_rates.values()), logy)
     lines = []
     for name, bits in root_rates.items():
@@ -101,8 +91,7 @@ def rate_distortion(
             f"{name} ",
             **text,
         )
-    for name, limits in TOLERANCES.items():
-        limit = factor * limits.get(metric, np.nan)
+    for name, limit in found.limits.items():
         if y_view[0] <= limit <= y_view[1]:
             text = {"text_align": "right", "text_baseline": "bottom"}
             y = limit * 1.02 if logy else limit + 0.008 * (y_view[1] - y_view[0])
@@ -139,18 +128,6 @@ def _view(
         y_view = low - (pad if low else 0.4 * pad), high + pad
     # the names of the tolerances stand on the right, beyond ROOT's lines
     return (min(rates) - x_pad, max(rates) + (2.2 if extra else 1) * x_pad), y_view
-
-
-def _root_rates(table: pandas.DataFrame) -> dict[str, float]:
-    """What ROOT's own compression costs, bits/digi, if the sweep measured it."""
-    rates = {}
-    for column, name in (("ratio_root_zstd4", "ROOT ZSTD-4"), ("ratio_root_lzma4", "ROOT LZMA-4")):
-        if column in table.columns:
-            # the same for every row: the ratio is to the rate that the point stands at
-            bits = (table[column] * table["bits_per_digi"]).to_numpy(float)
-            if np.isfinite(bits).any():
-                rates[name] = float(np.nanmedian(bits))
-    return rates
 
 
 def _line(hv: Any, line: Any, x: float, y: float, name: str, **text: Any) -> list[Any]:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pixlab.errors import PixlabError
 from pixlab.physics.spectra import SPECTRA
+from pixlab.plots.bins import spectrum_bins
 from pixlab.plots.style import BLUE, NONE, ORANGE, SKY, load_holoviews, style
 
 if TYPE_CHECKING:
@@ -44,55 +43,23 @@ def spectrum_ratio(
         error sqrt(n) of the decoded counts; the band is that of the original. Both samples are the
         same events, so the true error of the ratio is smaller.
     """
-    if name not in SPECTRA:
-        raise PixlabError(f"there is no spectrum '{name}'", f"choose one of {', '.join(SPECTRA)}")
-    if layer not in comparison.layers:
-        raise PixlabError(
-            f"the comparison has no layer '{layer}'",
-            f"choose one of {', '.join(comparison.layers)}",
-        )
     hv = load_holoviews()
-    spectrum = SPECTRA[name]
-    edges = spectrum.edges(comparison.detector)
-    place = comparison.layers.index(layer)
-    original, decoded = (counts[place] for counts in comparison.totals.histogram(name))
-    beyond = original[-1], decoded[-1]
-    end = edges[-1] - 1 if spectrum.whole else edges[-1]
-    original, decoded = original[1:-1], decoded[1:-1]
-    even = np.allclose(np.diff(edges), edges[1] - edges[0])
-    shown = _filled(original + decoded, to_the_end=any(beyond))
-    original, decoded = original[shown], decoded[shown]
-    edges = edges[shown.start : shown.stop + 1]
-    width = np.diff(edges)
-    scale = np.ones(len(width)) if even else 1 / width
-
-    if spectrum.whole:
-        inside = [f"{a:g}" if b == a + 1 else f"{a:g} to {b - 1:g}" for a, b in pairwise(edges)]
-        edges = edges - 0.5  # a bin of one whole number stands over it
-    else:
-        inside = [f"{a:g} to {b:g}" for a, b in pairwise(edges)]
-
-    axis = spectrum.axis_label
-    x_label = axis
-    if beyond[0] or beyond[1]:
-        x_label += f", beyond {end:g}: {beyond[0]:,} → {beyond[1]:,}"
-    per = f"{width[0]:g} {spectrum.unit}" if even else "bin width"
-    if even and width[0] == 1:
-        per = spectrum.unit.removesuffix("s")
-    y_label = f"{spectrum.entries} / {per}"
+    bins = spectrum_bins(comparison, name, layer)
+    edges, original, decoded, ratio, scale = (
+        bins.edges, bins.original, bins.decoded, bins.ratio, bins.scale,
+    )  # fmt: skip
     centre = (edges[1:] + edges[:-1]) / 2
-    ratio = np.divide(decoded, original, out=np.full(len(original), np.nan), where=original > 0)
-    floor = 0.5 * float(scale.min()) if logy else 0.0
+    floor = bins.floor if logy else 0.0
     height, points = original * scale, decoded * scale
     drawn = decoded > 0 if logy else np.ones(len(original), bool)
     hover = {
-        "bin": np.array(inside),
+        "bin": np.array(bins.names),
         "original": original,
         "decoded": decoded,
         "ratio": np.array([NONE if np.isnan(r) else f"{r:.3f}" for r in ratio]),
     }
     tips = [(k, f"@{k}") for k in hover]
-    x_dim = hv.Dimension(name, label=axis)
+    x_dim = hv.Dimension(name, label=SPECTRA[name].axis_label)
     common = {"xlim": (float(edges[0]), float(edges[-1]))}
 
     def dots(values: NDArray[np.float64], error: NDArray[np.float64], at: NDArray, y: str) -> Any:
@@ -121,7 +88,7 @@ def spectrum_ratio(
     ).opts(
         **style(
             **common,
-            ylabel=y_label,
+            ylabel=bins.y_label,
             ylim=(floor, 3 * top) if logy else (0.0, 1.1 * top),
             logy=logy,
             title=layer if layer != "all" else "all layers",
@@ -135,10 +102,7 @@ def spectrum_ratio(
     known = original > 0
     safe = np.where(known, original, 1)
     error = np.sqrt(decoded) / safe
-    # the view holds all bins that are known to better than 20%
-    sure = known & (original >= 25)
-    reach = float((np.abs(ratio - 1) + error)[sure].max(initial=0.02)) * 1.15
-    reach = min(reach, 1.0)
+    reach = bins.reach
     band = np.repeat(np.where(known, 1 / np.sqrt(safe), np.nan), 2)
     ratio_panel = (
         hv.Area((steps, 1 - band, 1 + band), [x_dim], ["low", "high"]).opts(
@@ -149,7 +113,7 @@ def spectrum_ratio(
     ).opts(
         **style(
             **common,
-            xlabel=x_label,
+            xlabel=bins.x_label,
             ylabel="ratio",
             ylim=(1 - reach, 1 + reach),
             show_legend=False,
@@ -159,13 +123,3 @@ def spectrum_ratio(
     )
     layout = hv.Layout([spectrum_panel, ratio_panel]).cols(1)
     return layout.opts(backend="bokeh", shared_axes=True, autohide_toolbar=True)
-
-
-def _filled(counts: NDArray[np.int64], *, to_the_end: bool) -> slice:
-    """The bins up to the last filled one and one more; empty ones before are left out if many."""
-    at = np.flatnonzero(counts)
-    if not len(at):
-        return slice(0, len(counts))
-    stop = len(counts) if to_the_end else min(int(at[-1]) + 2, len(counts))
-    start = int(at[0]) - 1
-    return slice(start if start > stop / 3 else 0, stop)

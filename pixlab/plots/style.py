@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 __all__ = [
+    "ACCENT",
     "BLUE",
     "CODEC_COLOURS",
     "DIFFERENCE",
@@ -22,6 +23,7 @@ __all__ = [
 
 # Okabe and Ito's colours, told apart with any colour vision: original, decoded, then codecs
 BLUE, ORANGE, SKY, GREY = "#0072B2", "#D55E00", "#56B4E9", "#777777"
+ACCENT = "#d6336c"  # what is chosen
 CODEC_COLOURS = (BLUE, ORANGE, "#009E73", "#CC79A7", SKY, "#E69F00", GREY)
 MARKERS = ("circle", "square", "triangle", "diamond", "inverted_triangle", "hex", "plus")
 _TOOLS = ["pan", "box_zoom", "wheel_zoom", "save", "reset"]

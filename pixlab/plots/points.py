@@ -1,0 +1,153 @@
+"""The points of a sweep as every rate-distortion drawing shows them: curves, lines, front."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pixlab.errors import PixlabError
+from pixlab.physics.metrics import METRICS
+from pixlab.physics.tolerances import TOLERANCES
+
+if TYPE_CHECKING:
+    import pandas
+
+    from pixlab.detectors import Detector
+
+__all__ = ["Points", "floors", "pareto_front", "sweep_points"]
+
+# rms of the noise that a pixel of CMS's Phase-1 readout adds, electrons
+# (`SimGeneral/MixingModule/python/SiPixelSimParameters_cfi.py`)
+_NOISE = {"phase1": 175.0, "phase1-run3": 175.0}
+_ROOT = {"ratio_root_zstd4": "ROOT ZSTD-4", "ratio_root_lzma4": "ROOT LZMA-4"}
+
+
+@dataclass(frozen=True)
+class Points:
+    """One metric against the rate; a point a row of the table, in its order.
+
+    Parameters
+    ----------
+    rate : float64[n]
+        bits/digi.
+    value : float64[n]
+        The metric in its unit: percentages are percent.
+    codec, label : object[n]
+        Name of the codec, and the setting in words.
+    y_label : str
+        The metric with its unit.
+    good : {"zero", "small", "large"}
+        What a good value is, as in `pixlab.physics.Metric`.
+    root : dict of str to float
+        Rates of ROOT's own compression, where the table has them.
+    limits : dict of str to float
+        Limit of each tolerance that has one, in the unit of `value`.
+    """
+
+    rate: NDArray[np.float64]
+    value: NDArray[np.float64]
+    codec: NDArray
+    label: NDArray
+    y_label: str
+    good: Literal["zero", "small", "large"]
+    root: dict[str, float]
+    limits: dict[str, float]
+
+    @property
+    def codecs(self) -> list[str]:
+        """Names of the codecs, in the order of the table."""
+        return list(dict.fromkeys(self.codec))
+
+    def of(self, codec: str) -> NDArray[np.intp]:
+        """Rows of a codec by growing rate."""
+        own = np.flatnonzero(self.codec == codec)
+        return own[np.argsort(self.rate[own], kind="stable")]
+
+    @property
+    def front(self) -> NDArray[np.intp]:
+        """Rows that no other row beats, by growing rate."""
+        return pareto_front(self.rate, self.value, self.good)
+
+
+def sweep_points(table: pandas.DataFrame, metric: str) -> Points:
+    """One metric of a sweep against the rate.
+
+    Parameters
+    ----------
+    table : DataFrame
+        One row a point, as in ``Sweep.table``: columns codec, bits_per_digi, label, and the metric.
+    metric : str
+        One of `pixlab.physics.METRICS`, for all layers together.
+
+    Raises
+    ------
+    PixlabError
+        If there is no such metric, or the table lacks a column.
+    """
+    if metric not in METRICS:
+        raise PixlabError(f"there is no metric '{metric}'", f"choose one of {', '.join(METRICS)}")
+    for column in ("codec", "bits_per_digi", metric):
+        if column not in table.columns:
+            raise PixlabError(f"the table has no column '{column}'", "make it with pixlab.sweep")
+    what = METRICS[metric]
+    factor = 100.0 if what.unit == "%" else 1.0
+    rate = table["bits_per_digi"].to_numpy(float)
+    codec = table["codec"].astype(str).to_numpy(object)
+    label = table["label"].astype(str).to_numpy(object) if "label" in table.columns else codec
+    root = {}
+    for column, name in _ROOT.items():
+        if column in table.columns:
+            # the same for every row: the ratio is to the rate that the point stands at
+            bits = (table[column] * table["bits_per_digi"]).to_numpy(float)
+            if np.isfinite(bits).any():
+                root[name] = float(np.nanmedian(bits))
+    return Points(
+        rate,
+        factor * table[metric].to_numpy(float),
+        codec,
+        label,
+        f"{what.label} [{what.unit}]" if what.unit else what.label,
+        what.good,
+        root,
+        {name: factor * limits[metric] for name, limits in TOLERANCES.items() if metric in limits},
+    )
+
+
+def pareto_front(
+    rate: NDArray[np.float64], value: NDArray[np.float64], good: Literal["zero", "small", "large"]
+) -> NDArray[np.intp]:
+    """Points that no other one beats in rate and value, by growing rate; NaN is on no front."""
+    cost = {"zero": np.abs(value), "small": value, "large": -value}[good]
+    known = np.flatnonzero(np.isfinite(cost) & np.isfinite(rate))
+    order = known[np.lexsort((cost[known], rate[known]))]
+    best = np.minimum.accumulate(np.concatenate([[np.inf], cost[order]]))
+    return order[cost[order] < best[:-1]]
+
+
+def floors(table: pandas.DataFrame, detector: Detector) -> dict[str, float]:
+    """Rates that no codec which keeps every hit, or every count, can go far below, bits/digi.
+
+    Returns
+    -------
+    dict of str to float
+        ``hit map alone``: what the exact hit map takes in the smallest row that codes it;
+        ``hit map + noise``: with the entropy of the readout noise of each count. Empty where the
+        table or the detector does not tell.
+    """
+    needed = ["ledger.positions", "ledger.shapes", "digis"]
+    if not set(needed) <= set(table.columns) or "pixels_kept" not in table.columns:
+        return {}
+    exact = table[(table["pixels_kept"] == 1) & table[needed].notna().all(axis=1)]
+    if not len(exact):
+        return {}
+    size = exact["ledger.positions"] + exact["ledger.shapes"]
+    found = {"hit map alone": float((8 * size / exact["digis"]).min())}
+    noise = _NOISE.get(detector.name)
+    if noise is not None:
+        step = float(np.median(np.diff(detector.electrons_table[0][:256])))
+        bits = np.log2(noise / step * np.sqrt(2 * np.pi * np.e))
+        found["hit map + noise"] = found["hit map alone"] + max(float(bits), 0.0)
+    return found
