@@ -57,7 +57,12 @@ def rate_distortion(
         own = found.of(c)
         curve = hv.Curve((rate[own], value[own]), x_dim, y_dim, label=c)
         parts.append(curve.opts(backend="bokeh", color=colour[c], line_width=2))
-    columns: dict[str, Any] = {"bits per digi": rate, y_dim.name: value, "codec": codec, "setting": label}
+    columns: dict[str, Any] = {
+        "bits per digi": rate,
+        y_dim.name: value,
+        "codec": codec,
+        "setting": label,
+    }
     columns |= {"colour": [colour[c] for c in codec], "marker": [marker[c] for c in codec]}
     points = hv.Points(columns, [x_dim, y_dim], list(columns)[2:], group="settings")
     points = points.opts(
