@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from os import PathLike
 from typing import TYPE_CHECKING, Any
@@ -12,11 +12,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pixlab.clusters import cluster
 from pixlab.detectors import Detector
 from pixlab.digis import Digis
 from pixlab.errors import FormatError, PixlabError
 from pixlab.physics import keeping, report, tables
 from pixlab.physics.chunks import overlaid, same_events, with_partners
+from pixlab.physics.deep import Deep, look
 from pixlab.physics.errors import error_of
 from pixlab.physics.measure import measure
 from pixlab.physics.metrics import METRICS
@@ -39,6 +41,7 @@ def compare(
     decoded: Digis | Iterable[Digis],
     *,
     premixed: bool = False,
+    deep: bool = False,
     progress: Progress | None = None,
 ) -> Comparison:
     """Hold decoded digis against the original ones.
@@ -57,6 +60,9 @@ def compare(
         Also compare after pre-mixing, which is what pile-up digis are for: each event, original
         or decoded, is laid over the next original one (the last over the first, an only event over
         an empty one), by `pixlab.premix`.
+    deep : bool
+        Also make maps and measure distances in many dimensions (FPD, KPD, a classifier, and
+        more): see ``Comparison.deep``. It takes some ten seconds, however many events there are.
     progress : callable, optional
         Called with the fraction done.
 
@@ -78,13 +84,17 @@ def compare(
     chunks = same_events(original, decoded, progress)
     found: Comparison | None = None
     for chunk in with_partners(chunks) if premixed else chunks:
+        before, after = cluster(chunk.original), cluster(chunk.decoded)
         part = Comparison(
-            measure(chunk.original, chunk.decoded),
-            Comparison(measure(*overlaid(chunk))) if premixed else None,
+            measure(before, after),
+            Comparison(measure(*map(cluster, overlaid(chunk)))) if premixed else None,
+            look(before, after) if deep else None,
         )
         found = part if found is None else found + part
     if found is None:
         raise PixlabError("there are no events to compare")
+    if found.deep is not None:
+        found = replace(found, deep=found.deep.settled(progress))
     return found
 
 
@@ -98,10 +108,13 @@ class Comparison:
         The sums and histograms that everything else is computed from.
     premixed : Comparison, optional
         The same after pre-mixing.
+    deep : Deep, optional
+        Maps, and distances in many dimensions.
     """
 
     totals: Totals
     premixed: Comparison | None = None
+    deep: Deep | None = None
 
     @property
     def detector(self) -> Detector:
@@ -208,12 +221,15 @@ class Comparison:
     def __add__(self, other: Comparison) -> Comparison:
         if not isinstance(other, Comparison):
             return NotImplemented
-        premixed = None
+        premixed = deep = None
         if self.premixed is not None and other.premixed is not None:
             premixed = self.premixed + other.premixed
-        return Comparison(self.totals + other.totals, premixed)
+        if self.deep is not None and other.deep is not None:
+            deep = self.deep + other.deep
+        return Comparison(self.totals + other.totals, premixed, deep)
 
     def __eq__(self, other: object) -> bool:
+        """Whether all counts are the same, also after pre-mixing; what is deep does not matter."""
         if not isinstance(other, Comparison):
             return NotImplemented
         return self.totals == other.totals and self.premixed == other.premixed
@@ -234,6 +250,8 @@ class Comparison:
         data |= keeping.to_dict(self.totals)
         if self.premixed is not None:
             data["premixed"] = self.premixed.to_dict()
+        if self.deep is not None:
+            data["deep"] = self.deep.to_dict()
         return data
 
     def to_json(self) -> str:
@@ -280,4 +298,5 @@ def _from_dict(data: Any) -> Comparison:
             "compare again" if older else "update pixlab",
         )
     premixed = _from_dict(data["premixed"]) if data.get("premixed") is not None else None
-    return Comparison(keeping.from_dict(data), premixed)
+    deep = Deep.from_dict(data["deep"]) if data.get("deep") is not None else None
+    return Comparison(keeping.from_dict(data), premixed, deep)

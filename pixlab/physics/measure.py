@@ -1,4 +1,4 @@
-"""From digis to `Totals`: cluster both samples, match, count."""
+"""From clusters to `Totals`: match and count."""
 
 from __future__ import annotations
 
@@ -7,8 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pixlab.clusters import cluster
-from pixlab.digis import Digis
+from pixlab.clusters import Clusters
 from pixlab.physics.groups import PARTS, event_keys, groups, part_of
 from pixlab.physics.matching import match, pixel_pairs
 from pixlab.physics.pairs import confusion, count_pairs, pairs_of
@@ -18,12 +17,12 @@ from pixlab.physics.totals import SUMS, Totals, fixed, merged
 __all__ = ["measure"]
 
 
-def measure(original: Digis, decoded: Digis) -> Totals:
-    """Compare the events of two samples of one detector, all at once."""
+def measure(before: Clusters, after: Clusters) -> Totals:
+    """Compare the clusters of two samples of the same events, original first, all at once."""
+    original, decoded = before.digis, after.digis
     detector = original.detector
     layers = len(detector.layers)
     keys = event_keys(original)
-    before, after = cluster(original), cluster(decoded)
     at_a, at_b = pixel_pairs(original, decoded)
     matches = match(before, after, (at_a, at_b))
     pairs = pairs_of(before, after, matches)
