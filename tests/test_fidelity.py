@@ -78,7 +78,7 @@ def test_kernel_sums_are_those_over_pairs():
 @pytest.mark.parametrize("shift", [0.0, 0.5, 1.5])
 def test_area_is_that_of_shifted_gaussians(shift):
     rng = np.random.default_rng(3)
-    x, y = rng.normal(size=(6000, 2)), rng.normal(size=(6000, 2)) + [shift, 0]
+    x, y = rng.normal(size=(6000, 2)), rng.normal([shift, 0], size=(6000, 2))
     fold = np.arange(6000) % 6
     from scipy.stats import norm
 

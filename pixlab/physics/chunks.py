@@ -20,10 +20,11 @@ _CHUNK_FRAMES = 2_000_000  # modules x events: counted one by one for the occupa
 
 
 class Chunk(NamedTuple):
-    """A run of events: original, decoded, and for each the event that it is laid over."""
+    """A run of events: original, decoded, number of the first, and what each is laid over."""
 
     original: Digis
     decoded: Digis
+    first: int = 0
     partner: Digis | None = None
 
 
@@ -45,7 +46,7 @@ def same_events(
     for one, other in zip_longest(*sides):
         _check(one, other, done)
         for cut in _cuts(one, other):
-            yield Chunk(one[cut], other[cut])
+            yield Chunk(one[cut], other[cut], done)
             done += cut.stop - cut.start
             if progress is not None and whole:
                 progress(done / max(len(one), 1), f"event {done} of {len(one)}")

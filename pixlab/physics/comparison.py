@@ -22,6 +22,8 @@ from pixlab.physics.deep import Deep, look
 from pixlab.physics.errors import error_of
 from pixlab.physics.measure import measure
 from pixlab.physics.metrics import METRICS
+from pixlab.physics.resolution import Resolution
+from pixlab.physics.resolving import TruthLike, resolve
 from pixlab.physics.spectra import SPECTRA, to_hist
 from pixlab.physics.tolerances import Check, Tolerances, Verdict, judge
 from pixlab.physics.totals import Halves, Totals
@@ -42,6 +44,7 @@ def compare(
     *,
     premixed: bool = False,
     deep: bool = False,
+    truth: TruthLike | None = None,
     progress: Progress | None = None,
 ) -> Comparison:
     """Hold decoded digis against the original ones.
@@ -63,13 +66,16 @@ def compare(
     deep : bool
         Also make maps and measure distances in many dimensions (FPD, KPD, a classifier, and
         more): see ``Comparison.deep``. It takes some ten seconds, however many events there are.
+    truth : Truth, optional
+        What ``pixlab.simulate(…, truth=True)`` gave with the original digis, event by event: also
+        measure hit residuals, track fits and seeds; see ``Comparison.resolution``.
     progress : callable, optional
         Called with the fraction done.
 
     Raises
     ------
     PixlabError
-        If detectors or numbers of events differ, or the detector's counts cannot be pre-mixed.
+        If detectors or numbers of events differ, the truth is of other digis, or the detector's counts cannot be pre-mixed.
 
     Examples
     --------
@@ -89,10 +95,13 @@ def compare(
             measure(before, after),
             Comparison(measure(*map(cluster, overlaid(chunk)))) if premixed else None,
             look(before, after) if deep else None,
+            resolve(before, after, truth, chunk.first) if truth is not None else None,
         )
         found = part if found is None else found + part
     if found is None:
         raise PixlabError("there are no events to compare")
+    if found.resolution is not None:
+        found.resolution.check()
     if found.deep is not None:
         found = replace(found, deep=found.deep.settled(progress))
     return found
@@ -110,11 +119,14 @@ class Comparison:
         The same after pre-mixing.
     deep : Deep, optional
         Maps, and distances in many dimensions.
+    resolution : Resolution, optional
+        Hits and tracks against the truth.
     """
 
     totals: Totals
     premixed: Comparison | None = None
     deep: Deep | None = None
+    resolution: Resolution | None = None
 
     @property
     def detector(self) -> Detector:
@@ -221,15 +233,17 @@ class Comparison:
     def __add__(self, other: Comparison) -> Comparison:
         if not isinstance(other, Comparison):
             return NotImplemented
-        premixed = deep = None
+        premixed = deep = resolution = None
         if self.premixed is not None and other.premixed is not None:
             premixed = self.premixed + other.premixed
         if self.deep is not None and other.deep is not None:
             deep = self.deep + other.deep
-        return Comparison(self.totals + other.totals, premixed, deep)
+        if self.resolution is not None and other.resolution is not None:
+            resolution = self.resolution + other.resolution
+        return Comparison(self.totals + other.totals, premixed, deep, resolution)
 
     def __eq__(self, other: object) -> bool:
-        """Whether all counts are the same, also after pre-mixing; what is deep does not matter."""
+        """Whether all counts are the same, also after pre-mixing; the rest does not matter."""
         if not isinstance(other, Comparison):
             return NotImplemented
         return self.totals == other.totals and self.premixed == other.premixed
@@ -252,6 +266,8 @@ class Comparison:
             data["premixed"] = self.premixed.to_dict()
         if self.deep is not None:
             data["deep"] = self.deep.to_dict()
+        if self.resolution is not None:
+            data["resolution"] = self.resolution.to_dict()
         return data
 
     def to_json(self) -> str:
@@ -299,4 +315,8 @@ def _from_dict(data: Any) -> Comparison:
         )
     premixed = _from_dict(data["premixed"]) if data.get("premixed") is not None else None
     deep = Deep.from_dict(data["deep"]) if data.get("deep") is not None else None
-    return Comparison(keeping.from_dict(data), premixed, deep)
+    totals = keeping.from_dict(data)
+    resolution = None
+    if data.get("resolution") is not None:
+        resolution = Resolution.from_dict(data["resolution"], totals.detector)
+    return Comparison(totals, premixed, deep, resolution)

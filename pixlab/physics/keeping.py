@@ -14,7 +14,7 @@ from pixlab.physics.pairs import CONFUSION_SIZES, PAIRS
 from pixlab.physics.spectra import AXES
 from pixlab.physics.totals import SUMS, Totals, merged
 
-__all__ = ["from_dict", "to_dict"]
+__all__ = ["filled", "from_dict", "to_dict", "trimmed"]
 
 _LARGEST = 2**40  # of a count
 
@@ -26,11 +26,11 @@ def to_dict(totals: Totals) -> dict[str, Any]:
         "events": totals.events,
         "sums": {k: v.tolist() for k, v in totals.sums.items()},
         **{
-            name: {k: _trimmed(v) for k, v in getattr(totals, name).items()}
+            name: {k: trimmed(v) for k, v in getattr(totals, name).items()}
             for name in ("counts", "halves", "parts", "pairs")
         },
-        "confusion": _trimmed(totals.confusion),
-        "modules": _trimmed(totals.modules),
+        "confusion": trimmed(totals.confusion),
+        "modules": trimmed(totals.modules),
     }
 
 
@@ -53,14 +53,14 @@ def from_dict(data: Any) -> Totals:
             sums[name] = table
         found: dict[str, dict[str, NDArray[np.int64]]] = {}
         for kind, shapes in _shapes(detector).items():
-            found[kind] = {k: _filled(data[kind][k], shape) for k, shape in shapes.items()}
+            found[kind] = {k: filled(data[kind][k], shape) for k, shape in shapes.items()}
         return Totals(
             detector,
             _whole(data["events"]),
             sums,
             **found,
-            confusion=_filled(data["confusion"], (2, layers, CONFUSION_SIZES, CONFUSION_SIZES)),
-            modules=_filled(data["modules"], (2, len(detector))),
+            confusion=filled(data["confusion"], (2, layers, CONFUSION_SIZES, CONFUSION_SIZES)),
+            modules=filled(data["modules"], (2, len(detector))),
         )
     except (KeyError, IndexError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise FormatError(f"the comparison is damaged: {error}") from error
@@ -85,17 +85,17 @@ def _whole(value: Any) -> int:
     return value
 
 
-def _trimmed(values: NDArray[np.int64]) -> list[Any]:
+def trimmed(values: NDArray[np.int64]) -> list[Any]:
     """Lists of lists down to the last axis: first filled place, then values up to the last filled."""
     if values.ndim > 1:
-        return [_trimmed(v) for v in values]
+        return [trimmed(v) for v in values]
     filled = np.flatnonzero(values)
     if not len(filled):
         return []
     return [int(filled[0]), *values[filled[0] : filled[-1] + 1].tolist()]
 
 
-def _filled(trimmed: Any, shape: tuple[int, ...]) -> NDArray[np.int64]:
+def filled(trimmed: Any, shape: tuple[int, ...]) -> NDArray[np.int64]:
     result = np.zeros(shape, np.int64)
     _fill(trimmed, result)
     return result
