@@ -86,7 +86,9 @@ def test_environment_yml_takes_conda_forge_alone_and_no_cuda():
 
 def test_constraints_pin_every_requirement_inside_its_bounds(project, pins):
     extras = project["optional-dependencies"]
-    wanted = bounds(project["dependencies"]) | bounds(extras["test"]) | bounds(extras["docs"])
+    wanted = bounds(project["dependencies"])
+    for extra in ("test", "docs", "root"):
+        wanted |= bounds(extras[extra])
     assert set(wanted) <= set(pins)
     outside = {n: pins[n] for n, bound in wanted.items() if not bound.contains(pins[n])}
     assert not outside
@@ -96,7 +98,7 @@ def test_constraints_pin_what_the_requirements_need_in_turn(pins):
     """Every package that can be reached from pixlab in this environment has a pin."""
     seen: set[tuple[str, str]] = set()
     unpinned = set()
-    todo = [("pixlab", extra) for extra in ("", "test", "docs")]
+    todo = [("pixlab", extra) for extra in ("", "test", "docs", "root")]
     while todo:
         name, extra = todo.pop()
         if (name, extra) in seen:

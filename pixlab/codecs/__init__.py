@@ -9,15 +9,27 @@ from pathlib import Path
 
 from pixlab.codecs.base import Chunk, Codec, Model, Stream
 from pixlab.codecs.cluster_vq import ClusterVQ, ClusterVQModel
-from pixlab.codecs.foreign import ForeignModel, Lzma, Zstd
+from pixlab.codecs.foreign import Blosc2, Foreign, ForeignModel, Lzma, Pcodec, Zstd
+from pixlab.codecs.foreign_root import Root, RootModel
+from pixlab.codecs.foreign_sz3 import SZ3, SZ3Model
 from pixlab.codecs.lossless import Lossless, LosslessModel
 from pixlab.codecs.patch_vq import PatchVQ, PatchVQModel
 from pixlab.codecs.scalar import ScalarModel, ScalarQuantizer
 from pixlab.detectors import Detector
 from pixlab.errors import FormatError, PixlabError
 
-__all__ = ["CODECS", "Chunk", "ClusterVQ", "Codec", "Lossless", "Lzma", "Model", "PatchVQ"]
-__all__ += ["ScalarQuantizer", "Stream", "Zstd"]
+__all__ = ["CODECS", "Chunk", "ClusterVQ", "Codec", "Lossless", "Model", "PatchVQ"]
+__all__ += [
+    "SZ3",
+    "Blosc2",
+    "Foreign",
+    "Lzma",
+    "Pcodec",
+    "Root",
+    "ScalarQuantizer",
+    "Stream",
+    "Zstd",
+]
 __all__ += ["load_model", "make_codec", "model_from_bytes", "unpack_model"]
 
 # name -> (knobs, model)
@@ -28,6 +40,10 @@ _MODELS: dict[str, tuple[type[Codec], type[Model]]] = {
     ClusterVQ.key: (ClusterVQ, ClusterVQModel),
     Zstd.key: (Zstd, ForeignModel),
     Lzma.key: (Lzma, ForeignModel),
+    Blosc2.key: (Blosc2, ForeignModel),
+    Pcodec.key: (Pcodec, ForeignModel),
+    SZ3.key: (SZ3, SZ3Model),
+    Root.key: (Root, RootModel),
 }
 CODECS: dict[str, type[Codec]] = {key: codec for key, (codec, _) in _MODELS.items()}
 _MAX_MODEL = 1 << 28  # bytes of an unpacked model
