@@ -5,10 +5,29 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-__all__ = ["Progress", "progress_bar"]
+from pixlab.errors import PixlabError
 
-# called with the fraction that is done (0 to 1) and a word on what is going on
-Progress = Callable[[float, str], None]
+__all__ = ["Cancelled", "Progress", "progress_bar", "tell"]
+
+# called with the fraction that is done (0 to 1) and a word on what is going on; work that says so
+# is ended by an exception or by returning False
+Progress = Callable[[float, str], bool | None]
+
+
+class Cancelled(PixlabError):
+    """The progress callback asked to stop."""
+
+
+def tell(progress: Progress | None, done: float, what: str) -> None:
+    """Report, and stop where the answer is False.
+
+    Raises
+    ------
+    Cancelled
+        If it is.
+    """
+    if progress is not None and progress(done, what) is False:
+        raise Cancelled(f"cancelled while at: {what}" if what else "cancelled")
 
 
 @contextmanager

@@ -19,7 +19,7 @@ from click.testing import CliRunner, Result
 
 import pixlab
 from pixlab.cli import knobs, main
-from pixlab.cli.look import print_sweep
+from pixlab.cli.study import print_sweep
 from pixlab.errors import PixlabError
 from pixlab.study import Sweep
 from tests.helpers import random_digis
@@ -494,7 +494,7 @@ def test_sweep_as_json_has_the_numbers_and_not_the_models(events, tmp_path):
 @pytest.mark.parametrize("columns", [80, 140])
 def test_the_table_of_a_sweep_fits_the_terminal(monkeypatch, capsys, columns):
     monkeypatch.setattr("pixlab.cli.show.width", lambda: columns)
-    monkeypatch.setattr("pixlab.cli.look.width", lambda: columns)
+    monkeypatch.setattr("pixlab.cli.study.width", lambda: columns)
     shipped = Sweep.load(pixlab.samples.sweep_path())
     print_sweep("the shipped sweep", shipped)
     lines = capsys.readouterr().out.splitlines()

@@ -407,7 +407,7 @@ def test_a_table_beside_an_event_file_belongs_to_it(files, digis, tmp_path):
 def test_an_event_file_without_a_table_is_swept(tmp_path, monkeypatch):
     digis = random_digis(n_events=30, n_digis=900, seed=8)
     write(digis, tmp_path / "plain.npz")
-    monkeypatch.setattr(sys.modules["pixlab.study.sweep"], "CODEBOOK_SIZES", (4, 8))
+    monkeypatch.setattr(sys.modules["pixlab.study.sweeping"], "CODEBOOK_SIZES", (4, 8))
     done = []
     opened, _ = open_sources([tmp_path / "plain.npz"], progress=lambda f, w: done.append(f))
     assert len(opened[0].digis) == 20
@@ -418,7 +418,7 @@ def test_an_event_file_without_a_table_is_swept(tmp_path, monkeypatch):
 
 
 def test_digis_and_sweeps_can_be_given_as_they_are(source, digis, monkeypatch):
-    monkeypatch.setattr(sys.modules["pixlab.study.sweep"], "CODEBOOK_SIZES", (4,))
+    monkeypatch.setattr(sys.modules["pixlab.study.sweeping"], "CODEBOOK_SIZES", (4,))
     assert open_source(digis).digis is digis
     assert open_source(source) is source
 

@@ -76,8 +76,8 @@ using Column = std::vector<unsigned>;
 std::vector<unsigned char> bytes;
 Column n_ids, ids, n_words, words;
 
-// a file in memory with a tree `Events`, one entry an event
-void pack(const unsigned* n_ids, const unsigned* ids, const unsigned* n_words,
+// a file in memory with a tree `Events`, one entry an event; bytes of its baskets
+long pack(const unsigned* n_ids, const unsigned* ids, const unsigned* n_words,
           const unsigned* words, long n_events, int setting) {
   TMemFile file("digis.root?reproducible=digis", "RECREATE", "", setting);
   TTree tree("Events", "pixel digis");
@@ -94,6 +94,7 @@ void pack(const unsigned* n_ids, const unsigned* ids, const unsigned* n_words,
   file.Write();
   bytes.resize(file.GetEND());
   file.CopyTo(bytes.data(), bytes.size());
+  return tree.GetZipBytes();
 }
 
 // -1: no such tree, or more than `most` numbers
@@ -136,8 +137,8 @@ def root() -> dict[str, Callable[..., list[Array]]]:
 
     def pack(*columns: Array, setting: int) -> list[Array]:
         arrays = [np.array(c, np.uint32) if len(c) else np.zeros(1, np.uint32) for c in columns]
-        code.pack(*arrays, len(columns[0]), setting)
-        return [column(code.bytes, np.uint8)]
+        baskets = code.pack(*arrays, len(columns[0]), setting)
+        return [column(code.bytes, np.uint8), np.array([baskets])]
 
     def unpack(file: Array, *, n_events: int, most: int) -> list[Array]:
         if code.unpack(file.copy(), len(file), n_events, most) < 0:

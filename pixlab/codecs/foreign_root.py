@@ -55,13 +55,20 @@ class RootModel(ForeignModel):
     codec: Root
 
     def _encode(self, digis: Digis) -> dict[str, bytes]:
+        return {"root": self.written(digis)[0]}
+
+    def written(self, digis: Digis) -> tuple[bytes, int]:
+        """The ROOT file of these digis, and how many of its bytes are baskets.
+
+        The rest, some 5 kB, describes tree and file, however many events they hold.
+        """
         self.codec.require()
         setting = 100 * _ALGORITHMS[self.codec.algorithm] + self.codec.level
         try:
-            (file,) = ask("root", "pack", baskets(digis), setting=setting)
+            file, in_baskets = ask("root", "pack", baskets(digis), setting=setting)
         except ForeignFailure as error:
             raise PixlabError(f"ROOT cannot write these digis: {error.cause}") from error
-        return {"root": file.tobytes()}
+        return file.tobytes(), int(in_baskets[0])
 
     def _decode(self, chunk: Chunk) -> Digis:
         self.codec.require()

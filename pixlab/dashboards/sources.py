@@ -12,7 +12,7 @@ import numpy as np
 from pixlab.dashboards.shared import SHELF
 from pixlab.digis import Digis
 from pixlab.physics import METRICS
-from pixlab.study.sweep import MODEL_EVENTS
+from pixlab.study import MODEL_EVENTS
 
 if TYPE_CHECKING:
     import pandas

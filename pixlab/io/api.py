@@ -17,7 +17,7 @@ from pixlab.io.files import Bytes, NotHere, PathLike, atomic, boundary, event_ra
 from pixlab.io.pxl import describe
 from pixlab.io.table import FORMATS, Reader
 
-__all__ = ["info", "iterate", "read", "write"]
+__all__ = ["count", "info", "iterate", "read", "write"]
 
 _BLOCK = 100  # events in memory at once
 _HEAD = 512  # bytes that tell formats apart
@@ -163,6 +163,29 @@ def write(digis: Digis, path: PathLike) -> None:
         )
     with atomic(path) as temporary:
         chosen.write(digis, temporary)
+
+
+def count(
+    path: PathLike,
+    *,
+    format: str | None = None,
+    branch: str | None = None,
+    detector: str | Detector | None = None,
+) -> int:
+    """Number of events in a file; most formats say it without being read.
+
+    Raises
+    ------
+    PixlabError
+        As `read`.
+    """
+    with boundary(Path(path)):
+        reader, kind = _open(Path(path), format, branch, detector)
+    with boundary(Path(path), kind):
+        try:
+            return reader.count
+        finally:
+            reader.close()
 
 
 def info(

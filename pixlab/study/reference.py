@@ -3,56 +3,60 @@
 from __future__ import annotations
 
 import lzma
+from collections.abc import Iterable
 
-import numpy as np
 import zstandard
-from numpy.typing import NDArray
 
+from pixlab.codecs.foreign_root import Root, RootModel, baskets
 from pixlab.digis import Digis
 
-__all__ = ["root_reference"]
+__all__ = ["REFERENCES", "root_reference", "root_reference_text"]
 
-_ZSTD_LEVEL = 8  # what ROOT makes of its level 4: twice the setting (core/zstd of ROOT 6)
-_LZMA_PRESET = 4
+# name -> algorithm and level of ROOT: what CMS uses for PREMIX since 2022, and its smallest
+REFERENCES = {"root_zstd4": ("zstd", 4), "root_lzma4": ("lzma", 4)}
+_EMULATED_ZSTD = 8  # what ROOT makes of its level 4: twice the setting (core/zstd of ROOT 6)
 
 
-def root_reference(digis: Digis) -> dict[str, int]:
+def root_reference(digis: Digis | Iterable[Digis]) -> dict[str, int]:
     """Bytes of the digis as ROOT stores ``edm::DetSetVector<PixelDigi>``, by compression.
 
-    The payload of each event's basket (module ids; for each module a count and its 32-bit digi
-    words in CMS order; big-endian) is compressed as ROOT's settings 404 and 204 do. ROOT itself is
-    not needed: its files of the same events differ by less than 1%.
+    Where ROOT is installed it writes them (`pixlab.codecs.foreign_root`), else the same baskets are
+    compressed with the libraries that ROOT uses, which comes within 2%. ROOT's headers, a few kB
+    a file, are left out: they do not grow with the events.
+
+    Parameters
+    ----------
+    digis : Digis or iterable of Digis
+        Events, or blocks of them.
 
     Returns
     -------
     dict
         ``root_zstd4`` and ``root_lzma4``: bytes.
     """
-    zstd = zstandard.ZstdCompressor(level=_ZSTD_LEVEL)
-    total = {"root_zstd4": 0, "root_lzma4": 0}
-    for event in digis:
-        for basket in _baskets(event):
-            total["root_zstd4"] += len(zstd.compress(basket))
-            total["root_lzma4"] += len(lzma.compress(basket, preset=_LZMA_PRESET))
+    total = dict.fromkeys(REFERENCES, 0)
+    for block in [digis] if isinstance(digis, Digis) else digis:
+        for name, (algorithm, level) in REFERENCES.items():
+            if Root.installed():
+                model = RootModel(Root(algorithm=algorithm, level=level), block.detector, {})
+                total[name] += model.written(block)[1]
+            else:
+                total[name] += sum(_emulated(event, algorithm, level) for event in block)
     return total
 
 
-def _baskets(event: Digis) -> tuple[bytes, bytes]:
-    """The two baskets of one event: module ids, and counts with digi words."""
-    frames = event.frames
-    lengths = np.diff(frames.offsets)
-    frame = np.repeat(np.arange(len(lengths)), lengths)
-    order = np.lexsort((event.row, event.col, frame))
-    words = _words(event)[order]
-    counts_at = frames.offsets[:-1] + np.arange(len(lengths))
-    data = np.empty(len(words) + len(lengths), ">u4")
-    is_word = np.ones(len(data), bool)
-    is_word[counts_at] = False
-    data[counts_at], data[is_word] = lengths, words
-    return event.detid[frames.offsets[:-1]].astype(">u4").tobytes(), data.tobytes()
+def root_reference_text() -> str:
+    """Where the numbers of `root_reference` come from on this machine, in words."""
+    if Root.installed():
+        return "baskets as ROOT itself wrote them in the same run (levels ZSTD-4, LZMA-4)"
+    return "baskets compressed as ROOT does (levels ZSTD-4, LZMA-4), but not by ROOT itself"
 
 
-def _words(event: Digis) -> NDArray[np.uint32]:
-    """`DataFormats/SiPixelDetId/interface/PixelChannelIdentifier.h`: row 11 bits, column 10, flag, adc."""
-    row, col, adc = (a.astype(np.uint32) for a in (event.row, event.col, event.adc))
-    return row | col << np.uint32(11) | adc << np.uint32(22)
+def _emulated(event: Digis, algorithm: str, level: int) -> int:
+    """Bytes of both baskets of one event."""
+    _, ids, _, data = baskets(event)
+    raw = [column.astype(">u4").tobytes() for column in (ids, data)]
+    if algorithm == "lzma":
+        return sum(len(lzma.compress(basket, preset=level)) for basket in raw)
+    zstd = zstandard.ZstdCompressor(level=_EMULATED_ZSTD)
+    return sum(len(zstd.compress(basket)) for basket in raw)

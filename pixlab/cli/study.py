@@ -1,0 +1,148 @@
+"""Commands that study codecs and end in a table: sweep."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from pixlab.cli.base import bar, print_json
+from pixlab.cli.files import OUTPUT, as_json, name_of, reading, source
+from pixlab.cli.knobs import CodecName, SweepCommand, codecs_from
+from pixlab.cli.show import ROOMY, note, table, width
+
+if TYPE_CHECKING:
+    from pixlab.study import Sweep
+
+__all__ = ["COMMANDS", "print_sweep"]
+
+# what a sweep is printed with: heading, only in a roomy terminal, text of a row of its table
+_COLUMNS: tuple[tuple[str, bool, Callable[[dict[str, Any]], str]], ...] = (
+    ("setting", False, lambda row: str(row["label"])),
+    ("bits/\ndigi", False, lambda row: f"{row['bits_per_digi']:.2f}"),
+    ("x ROOT\nZSTD-4", False, lambda row: f"{row['ratio_root_zstd4']:.1f}"),
+    ("model\nkB", True, lambda row: f"{row['model_bytes'] / 1e3:.1f}"),
+    ("write\nMdigi/s", True, lambda row: _speed(row, "encode")),
+    ("read\nMdigi/s", True, lambda row: _speed(row, "decode")),
+    ("charge\nrms %", False, lambda row: _metric(row, "charge_rms")),
+    ("same\nsize %", False, lambda row: _metric(row, "size_unchanged")),
+    ("occup.\n%", True, lambda row: _metric(row, "occupancy")),
+    ("effic.\n%", False, lambda row: _metric(row, "efficiency")),
+    ("fakes\n%", False, lambda row: _metric(row, "fakes")),
+    ("inside", False, lambda row: str(row["inside"])),
+)
+_LEGEND = """Fitted on {fitted_on}, measured on {measured_on}. bits/digi: every byte of the file, the model spread
+over 1,000 events. ROOT: {root_reference}. Times are CPU times. Clusters of all layers: rms of the
+relative charge, share with unchanged size_row and size_col, change of occupancy, efficiency, fakes.
+inside: the strictest tolerances that every layer is inside (transparent, analysis, loose)."""
+_FLOORS = """Lossless coding of these events needs, estimated from them: {positions:.2f} bits/digi for where clusters
+begin, {shapes:.2f} for their shapes, and {noise:.2f} for the noise of the readout alone."""
+
+
+def _metric(row: dict[str, Any], name: str) -> str:
+    from pixlab.physics import METRICS
+
+    return METRICS[name].format(float(row[name]))
+
+
+def _speed(row: dict[str, Any], verb: str) -> str:
+    return f"{row['digis'] / max(row[f'{verb}_cpu_s'], 1e-9) / 1e6:.1f}"
+
+
+def print_sweep(title: str, sweep: Sweep) -> None:
+    """One line a setting: cost, what happened to the physics, verdict."""
+    room = width() >= ROOMY
+    columns = [(heading, text) for heading, wide, text in _COLUMNS if room or not wide]
+    rows = sweep.table.to_dict(orient="records")
+    table(title, [h for h, _ in columns], ([text(row) for _, text in columns] for row in rows))
+    note(_LEGEND.format(**sweep.provenance))
+    if all(bits == bits for bits in sweep.floors.values()) and sweep.floors:
+        note(_FLOORS.format(**sweep.floors))
+
+
+def _print_layers(sweep: Sweep, metric: str) -> None:
+    """One line a setting, one column a layer."""
+    from pixlab.physics import METRICS
+
+    what = METRICS[metric]
+    tables = [sweep.comparison(i).table for i in range(len(sweep))]
+    rows = (
+        [label, *(what.format(value) for value in found.loc[metric])]
+        for label, found in zip(sweep.table["label"], tables, strict=True)
+    )
+    unit = f" [{what.unit}]" if what.unit else ""
+    table(f"{what.label}{unit}", ["setting", *tables[0].columns], rows)
+
+
+@click.command(cls=SweepCommand)
+@source
+@click.option("--out", type=OUTPUT, required=True, help="Where the table goes (.parquet).")
+@click.option(
+    "--codec",
+    "codecs",
+    type=CodecName(),
+    multiple=True,
+    help="A codec to try; may be repeated. Its knobs take lists: --codebook-size 16,64",
+)
+@click.option(
+    "--fit-events",
+    type=click.IntRange(1),
+    help="Events from the beginning to fit on; the rest is measured.  [default: half]",
+)
+@click.option("--jobs", type=click.IntRange(1), help="Processes at a time.  [default: one a core]")
+@click.option(
+    "--per-layer", multiple=True, metavar="METRIC", help="Print this metric of every layer too."
+)
+@reading
+@as_json
+def sweep(
+    source: Path,
+    out: Path,
+    codecs: tuple[str, ...],
+    fit_events: int | None,
+    jobs: int | None,
+    per_layer: tuple[str, ...],
+    as_json: bool,
+    events: slice | None,
+    branch: str | None,
+    detector: str | None,
+    **knobs: Any,
+) -> None:
+    """Try codecs and knobs on SOURCE and print one table.
+
+    It says what each setting costs and what it does to the physics; OUT keeps the models too. A sweep
+    that was interrupted goes on where it stopped when the same command is given again.
+    """
+    from pixlab.study import sweep as run
+    from pixlab.study.table import check_metrics
+
+    check_metrics(per_layer)
+    with bar("sweep") as progress:
+        found = run(
+            source,
+            codecs_from(codecs, knobs) if codecs else None,
+            out=out,
+            fit_events=fit_events,
+            events=events,
+            branch=branch,
+            detector=detector,
+            source=name_of(source),
+            jobs=jobs,
+            progress=progress,
+        )
+    if as_json:
+        rows = found.plain.to_dict(orient="records")
+        for i, row in enumerate(rows):
+            if per_layer:
+                values = found.comparison(i).table.loc[list(per_layer)]
+                row["layers"] = values.to_dict(orient="index")
+        print_json(rows)
+    else:
+        print_sweep(str(out), found)
+        for metric in per_layer:
+            _print_layers(found, metric)
+
+
+COMMANDS = [sweep]

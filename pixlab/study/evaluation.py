@@ -1,0 +1,156 @@
+"""`evaluate`: one setting along the whole line, compress - decompress - compare, with real files."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from pixlab.codecs import Codec, Model
+from pixlab.codecs.foreign_process import usage
+from pixlab.digis import Digis
+from pixlab.errors import PixlabError
+from pixlab.io import compress
+from pixlab.io.pxl import PxlReader
+from pixlab.physics import TOLERANCES, Comparison, compare
+from pixlab.progress import Progress, tell
+
+__all__ = ["MODEL_EVENTS", "NO_TOLERANCE", "Stopwatch", "evaluate", "label_of", "strictest"]
+
+MODEL_EVENTS = 1000  # events over which a model's bytes are spread: one file of a library
+NO_TOLERANCE = "none"
+
+
+class Stopwatch:
+    """Elapsed and CPU seconds of what runs in its blocks; CPU of all threads and of foreign codecs."""
+
+    def __init__(self) -> None:
+        self.wall = self.cpu = 0.0
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        """Count the time of this block."""
+        wall, cpu = time.perf_counter(), _cpu()
+        try:
+            yield
+        finally:
+            self.wall += time.perf_counter() - wall
+            self.cpu += _cpu() - cpu
+
+    def without(self, blocks: Iterable[Digis]) -> Iterator[Digis]:
+        """The same blocks; the time that making them takes is not counted."""
+        found = iter(blocks)
+        while True:
+            outside = Stopwatch()
+            with outside.running():
+                block = next(found, None)
+            self.wall -= outside.wall
+            self.cpu -= outside.cpu
+            if block is None:
+                return
+            yield block
+
+
+def _cpu() -> float:
+    return time.process_time() + usage().cpu
+
+
+def evaluate(
+    model: Model,
+    events: Digis | Callable[[], Iterable[Digis]],
+    *,
+    progress: Progress | None = None,
+) -> dict[str, Any]:
+    """Compress to a real file, decompress it, compare: one row of a sweep's table.
+
+    Parameters
+    ----------
+    model : Model
+        A fitted model.
+    events : Digis or function
+        Events that it was not fitted on; where they do not fit into memory, a function that gives
+        them block by block, each time anew.
+    progress : callable, optional
+        Told how far it is.
+
+    Returns
+    -------
+    dict
+        The columns that `pixlab.study.COLUMNS` explains, as far as they need no other row, the
+        metrics of all layers together, ``model`` (bytes) and ``comparison`` (JSON).
+    """
+    blocks = (lambda: [events]) if isinstance(events, Digis) else events
+    for first in blocks():
+        model.decode(model.encode(first[:1]))  # compiles, so that the times below are of coding
+        break
+    encoding, decoding = Stopwatch(), Stopwatch()
+    tell(progress, 0.0, "encoding")
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "events.pxl"
+        with encoding.running():
+            facts = compress(encoding.without(blocks()), file, model=model)
+        tell(progress, 0.4, "decoding")
+        comparison: Comparison | None = None
+        reader = PxlReader(file)
+        try:
+            start = 0
+            for block in blocks():
+                with decoding.running():
+                    decoded = reader.read(start, start + len(block))
+                part = compare(block, decoded)
+                comparison = part if comparison is None else comparison + part
+                start += len(block)
+                tell(progress, 0.4 + 0.6 * start / max(reader.count, 1), "decoding")
+        finally:
+            reader.close()
+    if comparison is None:
+        raise PixlabError("there are no events to measure")
+    n, size, model_bytes = max(facts["digis"], 1), facts["bytes"], facts["model_bytes"]
+    payload = size - model_bytes
+    share = model_bytes * facts["events"] / MODEL_EVENTS
+    table = comparison.table
+    return {
+        "codec": model.codec.key,
+        "label": label_of(model.codec),
+        **model.codec.knobs(),
+        "events": facts["events"],
+        "digis": facts["digis"],
+        "bytes": size,
+        "model_bytes": model_bytes,
+        "payload_bytes": payload,
+        "bits_per_digi": 8 * (payload + share) / n,
+        "payload_bits_per_digi": 8 * payload / n,
+        "model_bits_per_digi": 8 * share / n,
+        "bits_per_digi_file": 8 * size / n,
+        "encode_s": encoding.wall,
+        "encode_cpu_s": encoding.cpu,
+        "decode_s": decoding.wall,
+        "decode_cpu_s": decoding.cpu,
+        "inside": strictest(comparison),
+        **{name: float(table.loc[name, "all"]) for name in table.index},
+        **{f"ledger.{name}": count for name, count in facts["ledger"].items()},
+        "model": model.to_bytes(),
+        "comparison": comparison.to_json(),
+    }
+
+
+def strictest(comparison: Comparison) -> str:
+    """The strictest tolerances that every layer is inside, or `NO_TOLERANCE`."""
+    return next((name for name in TOLERANCES if comparison.passed(name)), NO_TOLERANCE)
+
+
+def label_of(codec: Codec) -> str:
+    """The codec and the knobs that are not at their defaults."""
+    knobs = codec.knobs()
+    changed = {k: v for k, v in knobs.items() if v != codec.param[k].default and k != "priors"}
+    if "codebook_size" in knobs:
+        changed["codebook_size"] = knobs["codebook_size"]
+    order = {k: i for i, k in enumerate(vars(type(codec)))}  # as they are declared
+    words = [
+        f"{k.removesuffix('_step').replace('_', ' ')} {changed[k]}"
+        for k in sorted(changed, key=lambda k: order.get(k, 0))
+    ]
+    return " ".join([codec.key, *words])
