@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["FormatError", "PixlabError", "UnknownModuleError"]
+__all__ = ["Cancelled", "FormatError", "PixlabError", "UnknownModuleError"]
 
 
 class PixlabError(Exception):
@@ -28,3 +28,7 @@ class FormatError(PixlabError):
 
 class UnknownModuleError(PixlabError):
     """A raw detector id that the chosen detector does not have."""
+
+
+class Cancelled(PixlabError):
+    """The progress callback of some work asked to stop."""

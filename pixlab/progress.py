@@ -5,17 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from pixlab.errors import PixlabError
+from pixlab.errors import Cancelled
 
-__all__ = ["Cancelled", "Progress", "progress_bar", "tell"]
+__all__ = ["Progress", "progress_bar", "tell"]
 
 # called with the fraction that is done (0 to 1) and a word on what is going on; work that says so
 # is ended by an exception or by returning False
 Progress = Callable[[float, str], bool | None]
-
-
-class Cancelled(PixlabError):
-    """The progress callback asked to stop."""
 
 
 def tell(progress: Progress | None, done: float, what: str) -> None:

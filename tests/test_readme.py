@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -12,8 +13,6 @@ import pytest
 
 import pixlab
 from pixlab.cli import main
-from pixlab.physics import METRICS, TOLERANCES
-from pixlab.study import Sweep
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
@@ -71,23 +70,10 @@ def test_names_in_the_text_exist():
     assert names <= set(dir(pixlab))
 
 
-def measured() -> str:
-    """The table of results, from the sweep that is shipped."""
-    shipped = Sweep.load(pixlab.samples.sweep_path())
-    head = ["setting", "bits/digi", "ROOT ZSTD-4 / this", "cluster charge, rel. rms"]
-    lines = [[*head, "clusters of unchanged size", "inside"], ["---"] + ["---:"] * 4 + ["---"]]
-    for i, row in enumerate(shipped.table.to_dict(orient="records")):
-        found = shipped.comparison(i)
-        inside = next((name for name in TOLERANCES if found.passed(name)), "none")
-        cells = [row["label"], f"{row['bits_per_digi']:.1f}", f"{row['ratio_root_zstd4']:.1f}"]
-        cells += [f"{METRICS[m].format(row[m])}%" for m in ("charge_rms", "size_unchanged")]
-        lines.append([*cells, inside])
-    return "".join("| " + " | ".join(cells) + " |\n" for cells in lines)
-
-
 def test_the_table_of_results_is_the_shipped_sweep():
-    (shown,) = re.findall(r"<!-- measured:[^>]*-->\n(.*?)<!-- end -->", README, re.S)
-    assert shown == measured()
+    script = runpy.run_path(str(ROOT / "scripts" / "readme_table.py"))
+    ((_, shown, _),) = script["PLACE"].findall(README)
+    assert shown == script["table"]()
 
 
 @pytest.mark.parametrize(

@@ -21,9 +21,8 @@ import pixlab
 from pixlab.codecs import Lossless, PatchVQ, Root
 from pixlab.detectors import Detector
 from pixlab.digis import Digis
-from pixlab.errors import FormatError, PixlabError
+from pixlab.errors import Cancelled, FormatError, PixlabError
 from pixlab.physics import METRICS, TOLERANCES
-from pixlab.progress import Cancelled
 from pixlab.study import (
     COLUMNS,
     MODEL_EVENTS,
@@ -401,8 +400,8 @@ def test_the_floor_of_noise_is_that_of_a_gaussian_in_the_middle_of_the_range():
     detid = pixlab.DETECTORS["phase1"].detid[0]
 
     def of(adc):
-        """One digi that sets the threshold, and 99 with that count."""
-        adc = [20] + [adc] * 99
+        """Two digis that set threshold and full scale, and 98 with that count."""
+        adc = [20, 255] + [adc] * 98
         places = np.arange(100)
         return Digis.from_arrays([0] * 100, [detid] * 100, places, places, adc, detector="phase1")
 

@@ -140,11 +140,12 @@ class FloorCounts:
             found = np.flatnonzero(seen)
             if not len(found):
                 continue
-            # counts below the smallest one found are below threshold, and no digis
-            charge = electrons[found[0] :].astype(float)
-            edges = np.concatenate([[-np.inf], (charge[1:] + charge[:-1]) / 2, [np.inf]])
-            lowest = charge[0] - (charge[1] - charge[0]) / 2 if len(charge) > 1 else -np.inf
-            edges[0] = lowest
+            # below the smallest count found is the threshold, at the largest one full scale
+            charge = electrons[found[0] : found[-1] + 1].astype(float)
+            if len(charge) < 2:
+                continue
+            below = charge[0] - (charge[1] - charge[0]) / 2
+            edges = np.concatenate([[below], (charge[1:] + charge[:-1]) / 2, [np.inf]])
             for adc in found:
                 shares = np.diff(norm.cdf((edges - charge[adc - found[0]]) / max(noise, 1e-9)))
                 shares = shares[shares > 0] / shares.sum()

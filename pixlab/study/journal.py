@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import fcntl
 import json
-import os
 from base64 import b64decode, b64encode
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,7 +13,6 @@ from pathlib import Path
 from shutil import rmtree
 from typing import Any
 
-import pixlab
 from pixlab.errors import PixlabError
 from pixlab.io.files import atomic
 
@@ -108,7 +106,7 @@ def read_result(path: Path) -> dict[str, Any] | None:
 def _code() -> str:
     """A hash of pixlab's source: results of another version are not mixed with this one's."""
     digest = blake2b(digest_size=16)
-    root = Path(os.path.dirname(pixlab.__file__))
+    root = Path(__file__).parents[1]
     for path in sorted(root.rglob("*.py")):
         digest.update(path.relative_to(root).as_posix().encode() + b"\0" + path.read_bytes())
     return digest.hexdigest()

@@ -25,7 +25,6 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import pixlab
 from pixlab import errors
 from pixlab.errors import PixlabError
 from pixlab.study.journal import write_result
@@ -53,7 +52,7 @@ class _Worker:
     """One process, and the task it is at."""
 
     def __init__(self, split: Split, replies: queue.Queue[tuple[_Worker, dict[str, Any]]]) -> None:
-        here = str(Path(pixlab.__file__).parents[1])
+        here = str(Path(__file__).parents[2])
         path = os.pathsep.join(filter(None, [here, os.environ.get("PYTHONPATH")]))
         self.task: int | None = None
         self._process = subprocess.Popen(
