@@ -188,6 +188,11 @@ def test_a_library_that_refuses_says_why_and_its_time_is_known():
     assert usage().memory > 10_000_000
 
 
+def test_a_library_that_does_not_load_says_why():
+    with pytest.raises(ForeignFailure, match=r"nothing cannot be loaded: KeyError"):
+        ask("nothing", "unpack", [])
+
+
 # -- ROOT -------------------------------------------------------------------------------------
 @needs_root
 def test_root_files_are_read_by_others_and_hold_cms_words():

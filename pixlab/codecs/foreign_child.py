@@ -70,6 +70,7 @@ def sz3() -> dict[str, Callable[..., list[Array]]]:
 _ROOT_CODE = r"""
 #include <TMemFile.h>
 #include <TTree.h>
+#include <algorithm>
 #include <vector>
 namespace pixlab {
 using Column = std::vector<unsigned>;
@@ -94,6 +95,8 @@ long pack(const unsigned* n_ids, const unsigned* ids, const unsigned* n_words,
   file.Write();
   bytes.resize(file.GetEND());
   file.CopyTo(bytes.data(), bytes.size());
+  // between the header and the first record, at byte 100, stands whatever was in memory
+  std::fill(bytes.begin() + 63, bytes.begin() + 100, 0);
   return tree.GetZipBytes();
 }
 
@@ -162,8 +165,12 @@ def main(library: str) -> None:
     silent = os.open(os.devnull, os.O_WRONLY)
     for stream in (1, 2):  # libraries print
         os.dup2(silent, stream)
-    verbs = LIBRARIES[library]()
-    send(answers, {"ready": True}, [])
+    try:
+        verbs = LIBRARIES[library]()
+    except Exception as error:
+        send(answers, {"error": f"{type(error).__name__}: {error}"}, [])
+        return
+    send(answers, {"error": ""}, [])
     while True:
         try:
             head, arrays = receive(sys.stdin.buffer)

@@ -63,7 +63,10 @@ class _Process:
             stderr=subprocess.DEVNULL,
             env=os.environ | {"OPENBLAS_NUM_THREADS": "1"},  # its buffers count as memory
         )
-        self._timed(_START, lambda: receive(self._out))
+        said, _ = self._timed(_START, lambda: receive(self._out))
+        if said["error"]:
+            self.close()
+            raise ForeignFailure(f"{library} cannot be loaded: {said['error']}")
 
     @property
     def _out(self) -> Any:
