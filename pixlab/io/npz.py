@@ -22,7 +22,7 @@ from pixlab.errors import FormatError, PixlabError
 from pixlab.io.files import DAMAGED, Bytes, clip
 from pixlab.io.rows import COLUMNS, RowsReader, build, check_integers, match_columns
 
-__all__ = ["open_npz", "sniff", "write"]
+__all__ = ["detector_of", "load_arrays", "open_npz", "sniff", "write"]
 
 _NUMBERS = {"run": "run", "lumi": "lumi", "event": "event_number"}  # EVENT_ID field -> member
 _DEFLATE = 1040  # no deflated member unpacks to more times its size
@@ -41,7 +41,7 @@ def open_npz(
     """Open an archive: its arrays are read at once, they have no parts."""
     if branch is not None:
         raise PixlabError(f"{path}: an archive of arrays has no branches", "leave branch= out")
-    arrays = _load(path)
+    arrays = load_arrays(path)
     if "offsets" in arrays:
         return OwnReader(arrays, detector)
     found = match_columns(list(arrays), "the archive")
@@ -89,7 +89,7 @@ class OwnReader:
         self.count = len(offsets) - 1
         self._arrays, self._offsets = arrays, offsets
         self._event_id = self._numbers() if "event_number" in arrays else None
-        self._detector = detector if detector is not None else _detector(arrays["detector"])
+        self._detector = detector if detector is not None else detector_of(arrays["detector"])
 
     def _numbers(self) -> NDArray[Any]:
         ids = np.zeros(self.count, EVENT_ID)
@@ -119,14 +119,14 @@ class OwnReader:
         self._arrays = {}
 
 
-def _detector(array: NDArray[Any]) -> Detector:
+def detector_of(array: NDArray[Any]) -> Detector:
     try:
         return Detector.from_json(json.loads(str(array)))
     except ValueError as error:
         raise FormatError("the detector's description is damaged", DAMAGED) from error
 
 
-def _load(path: Path) -> dict[str, NDArray[Any]]:
+def load_arrays(path: Path) -> dict[str, NDArray[Any]]:
     """All arrays of whole numbers or text; their sizes are checked before they are unpacked."""
     with Bytes(path) as file:  # which refuses missing and empty files, and directories
         size = file.size

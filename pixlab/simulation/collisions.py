@@ -13,16 +13,9 @@ from numba import njit
 from numpy.random import Generator
 from numpy.typing import NDArray
 
-__all__ = ["MASS", "PHI", "PT", "TANL", "Q", "X", "Y", "Z", "momentum_table", "particles"]
+from pixlab.simulation.particles import COLUMNS, MASS, PARENT, PDG, PHI, PT, TANL, VERTEX, Q, X, Y, Z
 
-# columns of a particle: origin (cm), transverse momentum (GeV), azimuth, sinh(eta), charge, mass
-X, Y, Z, PT, PHI, TANL, Q, MASS = range(8)
-
-# Luminous region, cm: 15 um wide (GaussVtxSmearingParameters of
-# IOMC/EventVertexGenerators/python/VtxSmearedParameters_cfi.py), 4.2 (nominal 7 TeV) to 5.3 cm long
-# there; 4.5 reproduces the cluster lengths of the reference data in the middle of layer 1
-SIGMA_XY = 0.0015
-SIGMA_Z = 4.5
+__all__ = ["momentum_table", "particles"]
 
 # Inelastic collisions at 14 TeV: about 70% are non-diffractive (Schuler and Sjostrand, Phys. Rev.
 # D 49 (1994) 2257, the default of Pythia); diffractive ones leave few particles in the tracker
@@ -42,18 +35,10 @@ MAX_ETA = 3.6  # beyond it nothing reaches a module from the luminous region
 # Pions, kaons, protons and their shares: ALICE, Eur. Phys. J. C 80 (2020) 693 (13 TeV)
 MASSES = (0.13957, 0.49368, 0.93827)
 SHARES = (0.84, 0.11, 0.05)
-ELECTRON = 0.000511
+NUMBERS = (211.0, 321.0, 2212.0)
 # Tsallis function, CMS, Phys. Rev. Lett. 105 (2010) 022002 (7 TeV): T = 0.145 GeV, n = 6.6
 TSALLIS_T = 0.145
 TSALLIS_N = 6.6
-
-# Secondaries, as one simple component: electrons that start in the beam pipe or a barrel layer,
-# along the direction of a primary. Share and spectrum are an estimate: photons are as many as
-# charged particles, and some 1% convert in a layer of 1 to 2% of a radiation length
-# (CERN-LHCC-2012-016); the reference data have no secondaries
-SECONDARY_SHARE = 0.02
-SECONDARY_RADII = np.array([2.25, 2.9, 6.8, 10.9])  # cm
-SECONDARY_MEAN_PT = 0.15  # GeV
 
 
 @cache
@@ -71,30 +56,31 @@ def momentum_table(points: int = 4096) -> NDArray[np.float64]:
 
 @njit(cache=True, nogil=True)
 def particles(
-    rng: Generator, pileup: float, fixed: bool, table: NDArray[np.float64]
+    rng: Generator,
+    collisions: int,
+    sigma_xy: float,
+    sigma_z: float,
+    table: NDArray[np.float64],
 ) -> NDArray[np.float64]:
-    """The charged particles of one bunch crossing: float64[particles, 8]."""
-    collisions = round(pileup) if fixed else rng.poisson(pileup)
+    """The charged particles of one bunch crossing, see `particles`: float64[particles, COLUMNS]."""
     mean = DENSITY * SIGMA_RAPIDITY * np.sqrt(2 * np.pi)
     mean /= NON_DIFFRACTIVE + (1 - NON_DIFFRACTIVE) * DIFFRACTIVE_SHARE
-    out = np.empty((1024, 8))
+    out = np.empty((1024, COLUMNS))
     n = 0
-    for _ in range(collisions):
-        x, y = rng.normal(0.0, SIGMA_XY), rng.normal(0.0, SIGMA_XY)
-        z = rng.normal(0.0, SIGMA_Z)
+    for vertex in range(collisions):
+        x, y = rng.normal(0.0, sigma_xy), rng.normal(0.0, sigma_xy)
+        z = rng.normal(0.0, sigma_z)
         expected = mean * rng.gamma(NB_SHAPE, 1 / NB_SHAPE)
         if rng.random() > NON_DIFFRACTIVE:
             expected *= DIFFRACTIVE_SHARE
         for _ in range(rng.poisson(expected)):
-            if n + 2 > len(out):
+            if n + 1 > len(out):
                 out = np.concatenate((out, np.empty_like(out)))
             if _primary(rng, table, out[n]):
                 out[n, X], out[n, Y], out[n, Z] = x, y, z
+                out[n, VERTEX], out[n, PARENT] = vertex, -1
                 n += 1
-                if rng.random() < SECONDARY_SHARE:
-                    _secondary(rng, out[n - 1], out[n])
-                    n += 1
-    return out[:n]
+    return out[:n].copy()
 
 
 @njit(cache=True, nogil=True)
@@ -112,19 +98,5 @@ def _primary(rng: Generator, table: NDArray[np.float64], out: NDArray[np.float64
         return False
     out[PT], out[PHI], out[TANL] = pt, 2 * np.pi * rng.random(), tanl
     out[Q] = 1.0 if rng.random() < 0.5 else -1.0
-    out[MASS] = mass
+    out[MASS], out[PDG] = mass, NUMBERS[kind] * out[Q]
     return True
-
-
-@njit(cache=True, nogil=True)
-def _secondary(rng: Generator, primary: NDArray[np.float64], out: NDArray[np.float64]) -> None:
-    """Draw an electron that starts in the material that a primary's direction points to."""
-    radius = SECONDARY_RADII[int(len(SECONDARY_RADII) * rng.random())]
-    for i in range(len(out)):  # compiles in a tenth of the time of out[:] = primary
-        out[i] = primary[i]
-    out[X] += radius * np.cos(primary[PHI])
-    out[Y] += radius * np.sin(primary[PHI])
-    out[Z] += radius * primary[TANL]
-    out[PT] = SECONDARY_MEAN_PT * rng.standard_exponential()
-    out[Q] = 1.0 if rng.random() < 0.5 else -1.0
-    out[MASS] = ELECTRON

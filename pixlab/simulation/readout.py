@@ -7,12 +7,18 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit
 from numpy.random import Generator
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
-from pixlab.detectors import Detector
-from pixlab.errors import PixlabError
+from pixlab.simulation.conditions import Conditions
+from pixlab.simulation.sensor import COL_BITS, ROW_BITS, Pixels
 
-__all__ = ["Readout", "digitize", "readout_of"]
+__all__ = ["Links", "Readout", "digitize", "readout_of"]
+
+LINEAR, TANH, TOT = range(3)
+_RESPONSES = {"linear": LINEAR, "tanh": TANH, "tot": TOT}
+# Dual slope: from count 8 on a count is 2 ** (3 - 1) times as long (Phase2ReadoutMode 3 of
+# SimTracker/SiPhase2Digitizer/python/phase2TrackerDigitizer_cfi.py)
+TOT_SLOPE = 4
 
 
 class Readout(NamedTuple):
@@ -24,67 +30,39 @@ class Readout(NamedTuple):
     gain: NDArray[np.float64]  # electrons a count, or a unit of vcal
     offset: NDArray[np.float64]
     full_scale: int
-    run3: bool
+    response: int
 
 
-# SimGeneral/MixingModule/python/SiPixelSimParameters_cfi.py
-NOISE = 350.0
-FULL_SCALE = 255
-LINEAR_GAIN = 135.0
-RUN3_THRESHOLDS = (2000.0, 1600.0, 1600.0, 1600.0, 1600.0, 1600.0, 1600.0)
-SMEARING = (245.0, 245.0, 245.0, 245.0, 210.0, 210.0, 210.0)
-# SimTracker/SiPixelDigitizer/plugins/SiPixelDigitizerAlgorithm.cc: layer 1, then the others
-RUN3_GAIN = (50.0, 47.0)
-RUN3_OFFSET = (-670.0, -60.0)
-# The linear reference data have one threshold in all layers; both values are read off the edge
-# of their adc spectra (CMS ran at 2000 e, layer 1 at 3000 e, before Run 3)
-REFERENCE_THRESHOLD = 1490.0
-REFERENCE_SMEARING = 85.0
+class Links(NamedTuple):
+    """Which crossings left how much charge in which digi, by rising digi."""
+
+    digi: NDArray[np.int64]
+    crossing: NDArray[np.int32]
+    charge: NDArray[np.float64]  # electrons, before noise
 
 
-def readout_of(detector: Detector) -> Readout:
-    """The readout of ``phase1`` (linear response) or ``phase1-run3``.
+def readout_of(conditions: Conditions, layers: int) -> Readout:
+    """The readout of a detector with so many layers."""
 
-    Raises
-    ------
-    PixlabError
-        If the detector is another one.
-    """
-    first = np.array([name == "BPIX 1" for name in detector.layers])
-    if detector.name == "phase1":
-        return Readout(
-            threshold=np.full(len(first), REFERENCE_THRESHOLD),
-            smearing=np.full(len(first), REFERENCE_SMEARING),
-            noise=NOISE,
-            gain=np.full(len(first), LINEAR_GAIN),
-            offset=np.zeros(len(first)),
-            full_scale=FULL_SCALE,
-            run3=False,
-        )
-    if detector.name == "phase1-run3":
-        return Readout(
-            threshold=np.array(RUN3_THRESHOLDS),
-            smearing=np.array(SMEARING),
-            noise=NOISE,
-            gain=np.where(first, *RUN3_GAIN),
-            offset=np.where(first, *RUN3_OFFSET),
-            full_scale=FULL_SCALE,
-            run3=True,
-        )
-    raise PixlabError(
-        f"detector '{detector.name}' cannot be simulated", "choose phase1 or phase1-run3"
+    def each(value: ArrayLike) -> NDArray[np.float64]:
+        return np.broadcast_to(np.asarray(value, np.float64), layers).copy()
+
+    return Readout(
+        threshold=each(conditions.threshold),
+        smearing=each(conditions.threshold_smearing),
+        noise=conditions.noise,
+        gain=each(conditions.gain),
+        offset=each(conditions.offset),
+        full_scale=conditions.full_scale,
+        response=_RESPONSES[conditions.response],
     )
 
 
 @njit(cache=True, nogil=True)
 def digitize(
-    rng: Generator,
-    readout: Readout,
-    layer: NDArray[np.int64],
-    key: NDArray[np.int64],
-    charge: NDArray[np.float64],
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Pixels above threshold, by rising key, and their counts.
+    rng: Generator, readout: Readout, layer: NDArray[np.int64], pixels: Pixels, truth: bool
+) -> tuple[NDArray[np.int64], NDArray[np.int64], Links]:
+    """Pixels above threshold, by rising key, their counts, and what left the charge.
 
     Parameters
     ----------
@@ -94,37 +72,64 @@ def digitize(
         Settings.
     layer : int64[modules]
         Layer of each module.
-    key, charge : arrays[n]
-        Pixels, ``module << 20 | row << 10 | col``, and electrons; a pixel may occur twice.
+    pixels : Pixels
+        Charge; a pixel may occur several times.
+    truth : bool
+        Whether to fill the links.
     """
-    order = np.argsort(key)
-    pixel = np.empty(len(key), np.int64)
-    count = np.empty(len(key), np.int64)
-    n = 0
+    order = np.argsort(pixels.key, kind="mergesort")
+    entries = len(order)
+    pixel = np.empty(entries, np.int64)
+    count = np.empty(entries, np.int64)
+    room = entries if truth else 0
+    links = Links(np.empty(room, np.int64), np.empty(room, np.int32), np.empty(room))
+    n = linked = 0
     i = 0
-    while i < len(order):
-        this = key[order[i]]
+    while i < entries:
+        begin = i
+        this = pixels.key[order[i]]
         total = 0.0
-        while i < len(order) and key[order[i]] == this:
-            total += charge[order[i]]
+        while i < entries and pixels.key[order[i]] == this:
+            total += pixels.charge[order[i]]
             i += 1
-        at = layer[this >> 20]
-        signal = total + rng.normal(0.0, readout.noise)
-        if signal <= rng.normal(readout.threshold[at], readout.smearing[at]):
+        at = layer[this >> (ROW_BITS + COL_BITS)]
+        signal = total + readout.noise * rng.standard_normal()
+        if signal <= readout.threshold[at] + readout.smearing[at] * rng.standard_normal():
             continue
-        if readout.run3:
-            adc = _run3(rng, signal, readout.gain[at], readout.offset[at])
+        if readout.response == TANH:
+            adc = _tanh(rng, signal, readout.gain[at], readout.offset[at])
+        elif readout.response == TOT:
+            adc = _tot(signal - readout.threshold[at], readout.gain[at], readout.full_scale)
         else:
-            adc = int(signal / readout.gain[at])
+            adc = int((signal - readout.offset[at]) / readout.gain[at])
         pixel[n] = this
         count[n] = min(max(adc, 0), readout.full_scale)
+        if truth:
+            linked = _link(pixels, order[begin:i], n, links, linked)
         n += 1
-    return pixel[:n], count[:n]
+    if truth:
+        links = Links(links.digi[:linked], links.crossing[:linked], links.charge[:linked])
+    return pixel[:n], count[:n], links
 
 
 @njit(cache=True, nogil=True)
-def _run3(rng: Generator, signal: float, gain: float, offset: float) -> int:
-    """Counts of the tanh response, after the noise that grows with charge.
+def _link(pixels: Pixels, entries: NDArray[np.int64], digi: int, links: Links, n: int) -> int:
+    """Add the entries of one pixel, those of one crossing summed."""
+    first = n
+    for entry in entries:  # by rising crossing: the sort was stable
+        crossing = pixels.crossing[entry]
+        if n > first and links.crossing[n - 1] == crossing:
+            links.charge[n - 1] += pixels.charge[entry]
+        else:
+            links.digi[n], links.crossing[n] = digi, crossing
+            links.charge[n] = pixels.charge[entry]
+            n += 1
+    return n
+
+
+@njit(cache=True, nogil=True)
+def _tanh(rng: Generator, signal: float, gain: float, offset: float) -> int:
+    """Counts of the Run-3 response, after the noise that grows with charge.
 
     Both from SiPixelDigitizerAlgorithm.cc (ChargeVCALSmearing and the mis-calibration response).
     """
@@ -134,5 +139,19 @@ def _run3(rng: Generator, signal: float, gain: float, offset: float) -> int:
         rms = 307.6 - 0.01 * signal
     else:
         rms = -432.4 + 0.123 * signal
-    vcal = (signal + rng.normal(0.0, rms) - offset) / gain
+    vcal = (signal + rms * rng.standard_normal() - offset) / gain
     return int(148.0 + 203.0 * np.tanh(0.00171 * vcal - 0.711))
+
+
+@njit(cache=True, nogil=True)
+def _tot(above: float, gain: float, full_scale: int) -> int:
+    """Time over threshold of a charge above threshold, with two slopes.
+
+    Source: convertSignalToAdc of SimTracker/SiPhase2Digitizer/plugins/
+    Phase2TrackerDigitizerAlgorithm.cc.
+    """
+    count = int(above / gain) + 1
+    kink = full_scale // 2 + 1
+    if count > kink:
+        count = (count - kink) // TOT_SLOPE + kink
+    return max(count, 1)

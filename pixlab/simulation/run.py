@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,25 +16,64 @@ from pixlab.digis import Digis
 from pixlab.errors import PixlabError
 from pixlab.progress import Progress
 
+from pixlab.simulation.conditions import Conditions, conditions_of
+
 if TYPE_CHECKING:
     from numpy.random import Generator
+
+    from pixlab.simulation.event import EventResult
+    from pixlab.simulation.truth import Truth
 
 __all__ = ["simulate"]
 
 _MAX_PILEUP = 2000  # an event's pixels have to fit in memory
 
 
+GENERATORS = ("builtin", "pythia8")
+
+
+@overload
+def simulate(
+    n_events: int,
+    *,
+    pileup: float = ...,
+    seed: int,
+    detector: str | Detector = ...,
+    generator: str = ...,
+    fixed_pileup: bool = ...,
+    conditions: Conditions | None = ...,
+    truth: Literal[False] = ...,
+    threads: int | None = ...,
+    progress: Progress | None = ...,
+) -> Digis: ...
+@overload
+def simulate(
+    n_events: int,
+    *,
+    pileup: float = ...,
+    seed: int,
+    detector: str | Detector = ...,
+    generator: str = ...,
+    fixed_pileup: bool = ...,
+    conditions: Conditions | None = ...,
+    truth: Literal[True],
+    threads: int | None = ...,
+    progress: Progress | None = ...,
+) -> tuple[Digis, Truth]: ...
 def simulate(
     n_events: int,
     *,
     pileup: float = 60,
     seed: int,
     detector: str | Detector = "phase1",
+    generator: str = "builtin",
     fixed_pileup: bool = False,
+    conditions: Conditions | None = None,
+    truth: bool = False,
     threads: int | None = None,
     progress: Progress | None = None,
-) -> Digis:
-    """Minimum-bias events at 14 TeV in the Phase-1 pixel detector.
+) -> Digis | tuple[Digis, Truth]:
+    """Minimum-bias events at 14 TeV in a CMS pixel detector.
 
     The same seed gives the same events, whatever the number of threads; event ``i`` does not
     depend on how many events follow it.
@@ -48,10 +87,18 @@ def simulate(
     seed : int
         Seed of the random numbers, 0 or larger.
     detector : str or Detector
-        ``"phase1"`` (linear response, 135 e a count, the conditions of the reference data) or
-        ``"phase1-run3"`` (tanh response, Run-3 thresholds).
+        ``"phase1"`` (linear response, 135 e a count), ``"phase1-run3"`` (tanh response, Run-3
+        thresholds), ``"phase2"`` or ``"phase2-25x100"`` (4-bit time over threshold) or one of these
+        with ``-premix`` behind it (linear 8-bit counts).
+    generator : str
+        ``"builtin"``: particles drawn from parametrised spectra; ``"pythia8"``: Pythia 8, which is
+        installed with ``pip install 'pixlab[pythia]'``.
     fixed_pileup : bool
         Exactly `pileup` (rounded) collisions in every event instead of a Poisson number.
+    conditions : Conditions, optional
+        Settings of the detector other than its usual ones, see `conditions_of`.
+    truth : bool
+        Also tell which particles crossed which modules where, and left what in which digi.
     threads : int, optional
         Events simulated at the same time; default: one a processor.
     progress : Progress, optional
@@ -59,17 +106,18 @@ def simulate(
 
     Returns
     -------
-    Digis
+    Digis, or (Digis, Truth) with ``truth=True``
 
     Raises
     ------
     PixlabError
-        If an argument is out of range or the detector cannot be simulated.
+        If an argument is out of range, the detector cannot be simulated, or the generator is not
+        installed.
 
     Examples
     --------
     >>> import pixlab
-    >>> digis = pixlab.simulate(2, pileup=1, seed=1)
+    >>> digis, truth = pixlab.simulate(2, pileup=1, seed=1, truth=True)
     >>> len(digis)
     2
     """
@@ -84,18 +132,25 @@ def simulate(
     workers = _processors() if threads is None else _whole("threads", threads)
     if workers < 1:
         raise PixlabError("threads must be at least 1")
+    if generator not in GENERATORS:
+        raise PixlabError(
+            f"no generator is called '{generator}'", f"choose one of {', '.join(GENERATORS)}"
+        )
     detector = get_detector(detector)
-    event = _event_function(detector, pileup, bool(fixed_pileup))
-    streams = (
-        np.random.Generator(np.random.PCG64(np.random.SeedSequence(seed, spawn_key=(i,))))
-        for i in range(n_events)
-    )
-    parts: list[tuple[NDArray[np.uint32], NDArray[np.uint16]]] = []
-    for pixel, counts in _in_order(event, streams, workers):
-        parts.append((pixel.astype(np.uint32), counts.astype(np.uint16)))
+    conditions = conditions_of(detector) if conditions is None else conditions
+    event = _event_function(detector, conditions, truth)
+    crossings = _bunch_crossings(n_events, seed, pileup, fixed_pileup, generator, conditions)
+    results: list[EventResult] = []
+    for result in _in_order(event, crossings, workers):
+        results.append(result)
         if progress is not None:
-            progress(len(parts) / n_events, f"event {len(parts)} of {n_events}")
-    return _digis(detector, parts)
+            progress(len(results) / n_events, f"event {len(results)} of {n_events}")
+    digis = _digis(detector, results)
+    if not truth:
+        return digis
+    from pixlab.simulation.truth import truth_of
+
+    return digis, truth_of(detector, conditions, results)
 
 
 def _whole(name: str, value: Any) -> int:
@@ -114,44 +169,86 @@ def _processors() -> int:
     return os.cpu_count() or 1
 
 
-def _event_function(detector: Detector, pileup: float, fixed: bool) -> Any:
+def _bunch_crossings(
+    n_events: int,
+    seed: int,
+    pileup: float,
+    fixed: bool,
+    generator: str,
+    conditions: Conditions,
+) -> Iterator[tuple[Generator, NDArray[np.float64] | int]]:
+    """The random stream of each event, with its particles or the number of its collisions.
+
+    Pythia holds the interpreter's lock: it runs here, beside the threads that do the rest.
+    """
+    source = None
+    if generator == "pythia8":
+        from pixlab.simulation.pythia import Pythia8
+
+        source = Pythia8(conditions)
+    for i in range(n_events):
+        rng = np.random.Generator(np.random.PCG64(np.random.SeedSequence(seed, spawn_key=(i,))))
+        collisions = round(pileup) if fixed else int(rng.poisson(pileup))
+        yield rng, collisions if source is None else source(rng, collisions)
+
+
+def _event_function(detector: Detector, conditions: Conditions, truth: bool) -> Any:
     # compiled code is loaded here, so that importing this room stays light
-    from pixlab.simulation.collisions import momentum_table
-    from pixlab.simulation.event import simulate_event
+    from pixlab.simulation.collisions import momentum_table, particles
+    from pixlab.simulation.event import Matter, simulate_event
     from pixlab.simulation.geometry import geometry_of
     from pixlab.simulation.readout import readout_of
+    from pixlab.simulation.sensor import Silicon
 
-    readout = readout_of(detector)
-    geometry, table = geometry_of(detector), momentum_table()
+    readout = readout_of(conditions, len(detector.layers))
+    geometry, table = geometry_of(detector, conditions), momentum_table()
+    silicon = Silicon(
+        conditions.thickness,
+        conditions.diffusion,
+        conditions.all_minimum_ionising,
+        conditions.delta_rays,
+    )
+    matter = Matter(
+        conditions.radiation_lengths,
+        conditions.secondaries,
+        conditions.overlaps,
+        conditions.latest,
+    )
 
-    def event(rng: Generator) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        return simulate_event(rng, geometry, readout, table, pileup, fixed)
+    def event(given: tuple[Generator, NDArray[np.float64] | int]) -> EventResult:
+        rng, primaries = given
+        if not isinstance(primaries, np.ndarray):
+            primaries = particles(
+                rng, primaries, conditions.sigma_xy, conditions.sigma_z, table
+            )
+        result = simulate_event(rng, geometry, readout, silicon, matter, primaries, truth)
+        return result if truth else result.without_truth()
 
     return event
 
 
-def _in_order(event: Any, streams: Iterator[Generator], threads: int) -> Iterator[Any]:
-    """Results in the order of the streams, with a few events under way at a time."""
+def _in_order(event: Any, given: Iterator[Any], threads: int) -> Iterator[Any]:
+    """Results in the order of what is given, with a few events under way at a time."""
     with ThreadPoolExecutor(threads) as pool:
-        waiting: list[Future[Any]] = [
-            pool.submit(event, rng) for rng in islice(streams, 2 * threads)
-        ]
+        waiting: list[Future[Any]] = [pool.submit(event, one) for one in islice(given, 2 * threads)]
         while waiting:
             done = waiting.pop(0).result()
-            waiting.extend(pool.submit(event, rng) for rng in islice(streams, 1))
+            waiting.extend(pool.submit(event, one) for one in islice(given, 1))
             yield done
 
 
-def _digis(detector: Detector, parts: list[tuple[NDArray[np.uint32], NDArray[np.uint16]]]) -> Digis:
-    pixel = np.concatenate([np.zeros(0, np.uint32), *(p for p, _ in parts)])
-    counts = np.concatenate([np.zeros(0, np.uint16), *(c for _, c in parts)])
-    event = np.repeat(np.arange(len(parts)), [len(p) for p, _ in parts])
+def _digis(detector: Detector, results: list[EventResult]) -> Digis:
+    from pixlab.simulation.sensor import COL_BITS, ROW_BITS
+
+    pixel = np.concatenate([np.zeros(0, np.int64), *(r.pixel for r in results)])
+    counts = np.concatenate([np.zeros(0, np.int64), *(r.count for r in results)])
+    event = np.repeat(np.arange(len(results)), [len(r.pixel) for r in results])
     return Digis.from_arrays(
         event,
-        detector.detid[pixel >> 20],
-        pixel >> 10 & 0x3FF,
-        pixel & 0x3FF,
+        detector.detid[pixel >> (ROW_BITS + COL_BITS)],
+        pixel >> COL_BITS & ((1 << ROW_BITS) - 1),
+        pixel & ((1 << COL_BITS) - 1),
         counts,
         detector=detector,
-        n_events=len(parts),
+        n_events=len(results),
     )

@@ -18,13 +18,9 @@ from numpy.typing import NDArray
 
 from pixlab.simulation.geometry import Geometry
 
-__all__ = ["ROOM", "Pixels", "deposit", "energy_loss"]
+__all__ = ["COL_BITS", "ROOM", "ROW_BITS", "Pixels", "Silicon", "deposit", "energy_loss"]
 
-THICKNESS = 285.0  # um, sensor, CERN-LHCC-2012-016
 PAIR_ENERGY = 3.61  # eV an electron, SiPixelDigitizerAlgorithm.cc (GeVperElectron)
-# diffusion: 3.7 um over 300 um of drift, SiPixelDigitizerAlgorithm.cc (Sigma0, Dist300)
-DIFFUSION = 6.0
-DIFFUSION_LENGTH = 300.0
 
 # Silicon, Particle Data Group, Review of Particle Physics (2022), section 34
 RUTHERFORD = 17.8  # eV/um: K/2 Z/A rho, K = 0.307075 MeV cm2/g, Z/A = 0.4985, rho = 2.329 g/cm3
@@ -36,10 +32,8 @@ DENSITY_C, DENSITY_X0, DENSITY_X1, DENSITY_A, DENSITY_K = 4.4355, 0.2015, 2.8716
 CUT = 1000.0  # eV between soft and hard collisions
 # Calibrated on the cluster charge of the reference data: 1 would be the Bethe formula
 SOFT_SCALE = 0.84
-# Slower particles lose as much as those of this beta gamma. The reference data give all particles
-# the loss of a fast one; slow kaons and protons leave several times more in CMS. Calibrated
-# between the two on the saturated pixels of the reference
-MIN_BETA_GAMMA = 1.3
+MIN_BETA_GAMMA = 0.2  # below, a particle stops in the sensor
+FAST = 3.5  # beta gamma of minimum ionisation
 STEP = 12.0  # um of path; SiPixelDigitizerAlgorithm.cc uses 10
 MAX_PATH = 4000.0  # um: a particle that grazes a sensor longer than this has curled out of it
 DELTA_CUT = 50_000.0  # eV: below, an electron's range is much less than a pixel
@@ -49,6 +43,8 @@ MAX_DELTA_STEPS = 200
 # silicon (A 28.086, Z 14, 2.329 g/cm3); a half for the winding path (detour factor, NIST ESTAR)
 RANGE_SCALE = 0.5 * 0.0276 * 28.086 / (14**0.889 * 2.329)
 RANGE_POWER = 1.67
+# A pixel as one number: module, row, column
+ROW_BITS, COL_BITS = 11, 10
 # Entries that one crossing may need at most
 ROOM = 4 * (int(MAX_PATH / STEP) + 2 + MAX_DELTAS * MAX_DELTA_STEPS)
 
@@ -56,8 +52,18 @@ ROOM = 4 * (int(MAX_PATH / STEP) + 2 + MAX_DELTAS * MAX_DELTA_STEPS)
 class Pixels(NamedTuple):
     """Charge in pixels, as a growing list: a pixel may occur several times."""
 
-    key: NDArray[np.int64]  # module << 20 | row << 10 | col
+    key: NDArray[np.int64]  # module, row and column, see `ROW_BITS`
     charge: NDArray[np.float64]  # electrons
+    crossing: NDArray[np.int32]  # index of the crossing that left the charge
+
+
+class Silicon(NamedTuple):
+    """What a sensor does with charge; lengths in um."""
+
+    thickness: float
+    diffusion: float
+    minimum_ionising: bool
+    delta_rays: bool
 
 
 @njit(cache=True, nogil=True)
@@ -84,9 +90,11 @@ def energy_loss(beta_gamma: float) -> tuple[float, float]:
 def deposit(
     rng: Generator,
     geo: Geometry,
+    silicon: Silicon,
     module: int,
     local: NDArray[np.float64],
     beta_gamma: float,
+    crossing: int,
     pixels: Pixels,
     n: int,
 ) -> int:
@@ -96,14 +104,16 @@ def deposit(
     ----------
     rng : Generator
         The stream of the event.
-    geo : Geometry
-        The planes.
+    geo, silicon
+        Planes and sensor.
     module : int
         Index of the module.
-    local : float64[5]
-        Position and direction as `tracking.crossings` gives them.
+    local : float64[...]
+        Position and direction as `tracking.localise` gives them.
     beta_gamma : float
         Momentum over mass.
+    crossing : int
+        Index of the crossing.
     pixels : Pixels
         The list to append to.
     n : int
@@ -114,7 +124,9 @@ def deposit(
     int
         Entries in use afterwards.
     """
-    path = min(THICKNESS / abs(local[4]), MAX_PATH)
+    path = min(silicon.thickness / abs(local[4]), MAX_PATH)
+    if silicon.minimum_ionising:
+        beta_gamma = FAST
     soft, strength = energy_loss(beta_gamma)
     steps = math.ceil(path / STEP)
     step = path / steps
@@ -122,22 +134,28 @@ def deposit(
     largest = max(2 * ELECTRON_MASS * beta_gamma * beta_gamma, 2 * CUT)
     rate = strength * (1 / CUT - 1 / largest)
     next_hard = rng.standard_exponential() / rate
+    travels = DELTA_CUT if silicon.delta_rays else math.inf
     deltas = 0
     first = n
     for i in range(steps):
-        energy = max(rng.normal(mean, spread), 0.0)
+        energy = max(mean + spread * rng.standard_normal(), 0.0)
         while next_hard < (i + 1) * step:
             hard = CUT / (1 - rng.random() * (1 - CUT / largest))
-            if hard > DELTA_CUT and deltas < MAX_DELTAS:
+            if hard > travels and deltas < MAX_DELTAS:
                 w = next_hard - path / 2
-                n = _delta(rng, geo, module, local, w, hard, largest, pixels, n, first)
+                n = _delta(
+                    rng, geo, silicon, module, local, w, hard, largest, crossing, pixels, n, first
+                )
                 deltas += 1
             else:
                 energy += hard
             next_hard += rng.standard_exponential() / rate
         w = (i + 0.5) * step - path / 2
         row, col = local[0] + w * local[2], local[1] + w * local[3]
-        n = _share(geo, module, row, col, w * local[4], energy / PAIR_ENERGY, pixels, n, first)
+        n = _share(
+            geo, silicon, module, row, col, w * local[4], energy / PAIR_ENERGY, crossing, pixels,
+            n, first,
+        )  # fmt: skip
     return n
 
 
@@ -145,11 +163,13 @@ def deposit(
 def _delta(
     rng: Generator,
     geo: Geometry,
+    silicon: Silicon,
     module: int,
     local: NDArray[np.float64],
     w: float,
     energy: float,
     largest: float,
+    crossing: int,
     pixels: Pixels,
     n: int,
     first: int,
@@ -180,21 +200,23 @@ def _delta(
     for i in range(steps):
         s = (i + 0.5) / steps * length
         height = w * c + s * dz
-        if abs(height) > THICKNESS / 2:
+        if abs(height) > silicon.thickness / 2:
             break
         row, col = local[0] + w * a + s * dx, local[1] + w * b + s * dy
-        n = _share(geo, module, row, col, height, part, pixels, n, first)
+        n = _share(geo, silicon, module, row, col, height, part, crossing, pixels, n, first)
     return n
 
 
 @njit(cache=True, nogil=True)
 def _share(
     geo: Geometry,
+    silicon: Silicon,
     module: int,
     row: float,
     col: float,
     height: float,
     electrons: float,
+    crossing: int,
     pixels: Pixels,
     n: int,
     first: int,
@@ -203,47 +225,46 @@ def _share(
 
     Pixels are on the side to which the normal points.
     """
-    drift = min(max(THICKNESS / 2 - height, 0.0), THICKNESS)
+    drift = min(max(silicon.thickness / 2 - height, 0.0), silicon.thickness)
     row += drift * geo.drift[module, 0]
     col += drift * geo.drift[module, 1]
-    if abs(row) >= geo.half_row or abs(col) >= geo.half_col:
+    kind = geo.sensor[module]
+    if abs(row) >= geo.half[kind, 0] or abs(col) >= geo.half[kind, 1]:
         return n
-    sigma = DIFFUSION * math.sqrt(drift / DIFFUSION_LENGTH) + 1e-3
-    r = geo.row_at[int((row + geo.half_row) / geo.grid)]
-    c = geo.col_at[int((col + geo.half_col) / geo.grid)]
-    to_row, row_part = _beyond(row, sigma, geo.row_edge[r], geo.row_edge[r + 1])
-    to_col, col_part = _beyond(col, sigma, geo.col_edge[c], geo.col_edge[c + 1])
-    rows, cols = len(geo.row_edge) - 1, len(geo.col_edge) - 1
-    for i in range(2):
-        there, part = (r + to_row, row_part) if i else (r, 1 - row_part)
-        if part == 0.0 or there < 0 or there >= rows:
+    sigma = silicon.diffusion * math.sqrt(drift / silicon.thickness) + 1e-3
+    r = geo.at[kind, 0, int((row + geo.half[kind, 0]) / geo.grid[kind, 0])]
+    c = geo.at[kind, 1, int((col + geo.half[kind, 1]) / geo.grid[kind, 1])]
+    below, above = _beyond(row, sigma, geo.edge[kind, 0, r], geo.edge[kind, 0, r + 1])
+    left, right = _beyond(col, sigma, geo.edge[kind, 1, c], geo.edge[kind, 1, c + 1])
+    for i in range(-1, 2):
+        part = below if i < 0 else (above if i else 1 - below - above)
+        if part == 0.0 or r + i < 0 or r + i >= geo.pixels[kind, 0]:
             continue
-        for j in range(2):
-            across, share = (c + to_col, part * col_part) if j else (c, part * (1 - col_part))
-            if share > 0.0 and 0 <= across < cols:
-                key = module << 20 | there << 10 | across
-                n = _add(key, electrons * share, pixels, n, first)
+        for j in range(-1, 2):
+            share = part * (left if j < 0 else (right if j else 1 - left - right))
+            if share > 0.0 and 0 <= c + j < geo.pixels[kind, 1]:
+                key = (module << ROW_BITS | r + i) << COL_BITS | c + j
+                n = _add(key, electrons * share, crossing, pixels, n, first)
     return n
 
 
 @njit(cache=True, nogil=True)
-def _beyond(at: float, sigma: float, low: float, high: float) -> tuple[int, float]:
-    """Which neighbour a Gaussian cloud reaches (-1, 0 or 1), and with which part."""
-    if at - low < high - at:
-        side, distance = -1, at - low
-    else:
-        side, distance = 1, high - at
-    if distance > 3 * sigma:  # 3: SiPixelDigitizerAlgorithm.cc (ClusterWidth)
-        return 0, 0.0
-    return side, 0.5 * math.erfc(distance / sigma / math.sqrt(2.0))
+def _beyond(at: float, sigma: float, low: float, high: float) -> tuple[float, float]:
+    """The parts of a Gaussian cloud that lie below and above a pixel (neglected from 3 sigma)."""
+    below = above = 0.0
+    if at - low < 3 * sigma:  # 3: SiPixelDigitizerAlgorithm.cc (ClusterWidth)
+        below = 0.5 * math.erfc((at - low) / sigma / math.sqrt(2.0))
+    if high - at < 3 * sigma:
+        above = 0.5 * math.erfc((high - at) / sigma / math.sqrt(2.0))
+    return below, above
 
 
 @njit(cache=True, nogil=True)
-def _add(key: int, electrons: float, pixels: Pixels, n: int, first: int) -> int:
+def _add(key: int, electrons: float, crossing: int, pixels: Pixels, n: int, first: int) -> int:
     """Add to a pixel that this crossing touched a moment ago, or append it."""
     for i in range(n - 1, max(n - 7, first - 1), -1):
         if pixels.key[i] == key:
             pixels.charge[i] += electrons
             return n
-    pixels.key[n], pixels.charge[n] = key, electrons
+    pixels.key[n], pixels.charge[n], pixels.crossing[n] = key, electrons, crossing
     return n + 1

@@ -1,0 +1,138 @@
+"""What a simulated detector is like: sensor, field, electronics, luminous region.
+
+Paths in comments are those of cms-sw/cmssw.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from pixlab.detectors import Detector
+from pixlab.errors import PixlabError
+
+__all__ = ["Conditions", "conditions_of"]
+
+
+@dataclass(frozen=True)
+class Conditions:
+    """Settings of the simulation that belong to a detector, not to a run.
+
+    `conditions_of` has those of each detector; ``dataclasses.replace`` changes some of them.
+    Charges are in electrons. A tuple has one value a layer, in the order of ``detector.layers``.
+
+    Parameters
+    ----------
+    threshold, threshold_smearing : float or tuple of float
+        Smallest charge that a pixel reads out, and its rms from pixel to pixel.
+    noise : float
+        Rms of the noise of a pixel that is hit.
+    response : str
+        ``"linear"``, ``"tanh"`` (Run 3, with the smearing of its calibration) or ``"tot"`` (4-bit
+        dual-slope time over threshold).
+    gain, offset : float or tuple of float
+        Electrons a count (a unit of vcal for ``"tanh"``), and at zero.
+    full_scale : int
+        Largest count.
+    thickness : float
+        Of the sensor, um.
+    lorentz : float
+        Tangent of the Lorentz angle per tesla.
+    forward_row_drift : float, optional
+        Tangent of the drift along rows in disks; by default that which field and inclination give.
+    diffusion : float
+        Rms of the charge cloud after a drift through the whole sensor, um.
+    all_minimum_ionising : bool
+        Whether slow particles lose as little as fast ones.
+    delta_rays : bool
+        Whether fast knocked-on electrons travel, instead of losing all where they start.
+    overlaps : bool
+        Whether a particle is seen by every module that it crosses, or once in each layer.
+    radiation_lengths : float
+        Material of a layer, passed at right angles: it scatters, and converts photons.
+    secondaries : bool
+        Whether photons convert in the modules.
+    sigma_xy, sigma_z : float
+        Gaussian size of the luminous region, cm.
+    latest : float
+        Time after the passage of light from the centre until which charge counts, ns.
+    """
+
+    threshold: float | tuple[float, ...]
+    threshold_smearing: float | tuple[float, ...]
+    noise: float
+    response: Literal["linear", "tanh", "tot"]
+    gain: float | tuple[float, ...]
+    offset: float | tuple[float, ...]
+    full_scale: int
+    thickness: float
+    lorentz: float = 0.106
+    forward_row_drift: float | None = None
+    diffusion: float = 3.7
+    all_minimum_ionising: bool = False
+    delta_rays: bool = True
+    overlaps: bool = True
+    radiation_lengths: float = 0.02
+    secondaries: bool = True
+    sigma_xy: float = 0.0015
+    sigma_z: float = 5.3
+    latest: float = 12.5
+
+
+# SimGeneral/MixingModule/python/SiPixelSimParameters_cfi.py: noise of the readout; 135 electrons a
+# count; thresholds of Run 3 and their smearing (barrel, disks); 12.5 ns. Response of Run 3: vcal to
+# counts in SimTracker/SiPixelDigitizer/plugins/SiPixelDigitizerAlgorithm.cc, layer 1 and the others.
+# Thickness: CERN-LHCC-2012-016
+_RUN3 = Conditions(
+    threshold=(2000.0, 1600.0, 1600.0, 1600.0, 1600.0, 1600.0, 1600.0),
+    threshold_smearing=(245.0, 245.0, 245.0, 245.0, 210.0, 210.0, 210.0),
+    noise=350.0,
+    response="tanh",
+    gain=(50.0, 47.0, 47.0, 47.0, 47.0, 47.0, 47.0),
+    offset=(-670.0, -60.0, -60.0, -60.0, -60.0, -60.0, -60.0),
+    full_scale=255,
+    thickness=285.0,
+)
+# The conditions of the reference data, read off them (notebooks/02-simulation.ipynb)
+_REFERENCE = Conditions(
+    threshold=1490.0,
+    threshold_smearing=85.0,
+    noise=350.0,
+    response="linear",
+    gain=135.0,
+    offset=0.0,
+    full_scale=255,
+    thickness=285.0,
+    forward_row_drift=0.138,
+    all_minimum_ionising=True,
+    delta_rays=False,
+    overlaps=False,
+    secondaries=False,
+    sigma_z=4.5,
+)
+_PHASE2 = Conditions(
+    threshold=1000.0,
+    threshold_smearing=0.0,
+    noise=0.0,
+    response="tot",
+    gain=1500.0,
+    offset=0.0,
+    full_scale=15,
+    thickness=150.0,
+)
+_OF = {"phase1": _REFERENCE, "phase1-run3": _RUN3, "phase2": _PHASE2}
+
+
+def conditions_of(detector: Detector) -> Conditions:
+    """The conditions under which a detector is simulated.
+
+    Raises
+    ------
+    PixlabError
+        If there are none for it.
+    """
+    if detector.name not in _OF:
+        raise PixlabError(
+            f"detector '{detector.name}' cannot be simulated", f"choose one of {', '.join(_OF)}"
+        )
+    return _OF[detector.name]

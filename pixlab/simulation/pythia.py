@@ -1,0 +1,103 @@
+"""Minimum-bias collisions from Pythia 8 (optional, package pythia8mc)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.random import Generator
+from numpy.typing import NDArray
+
+from pixlab.errors import PixlabError
+from pixlab.simulation.conditions import Conditions
+from pixlab.simulation.particles import (
+    COLUMNS,
+    MASS,
+    PARENT,
+    PDG,
+    PHI,
+    PT,
+    TANL,
+    VERTEX,
+    Q,
+    X,
+    Y,
+    Z,
+)
+
+__all__ = ["Pythia8"]
+
+# Particles with a proper decay length above 10 mm are left to the detector simulation (CMS:
+# Configuration/Generator/python/Pythia8CommonSettings_cfi.py), which here has no decays: with
+# secondaries, those that end inside the pixel detector (mm) are decayed by Pythia
+_SETTINGS = (
+    "Beams:eCM = 14000.",
+    "SoftQCD:inelastic = on",
+    "Random:setSeed = on",
+    "Random:seed = 1",
+    "Print:quiet = on",
+)
+_LONG_LIVED = ("ParticleDecays:limitTau0 = on", "ParticleDecays:tau0Max = 10.")
+_CYLINDER = (
+    "ParticleDecays:limitCylinder = on",
+    "ParticleDecays:xyMax = 160.",
+    "ParticleDecays:zMax = 550.",
+)
+_MAX_SEED = 900_000_000  # of Pythia's generator
+MAX_ETA = 4.5  # beyond it nothing reaches a module from the luminous region
+# Final particles with charge 3/3 or -3/3 but for nuclei
+_CHARGED = np.array([11, 13, 211, 321, 2212, 3112, 3222, 3312, 3334])
+
+
+class Pythia8:
+    """A generator of bunch crossings; one instance serves one thread.
+
+    Each crossing starts Pythia's random numbers from a seed of its own.
+    """
+
+    def __init__(self, conditions: Conditions) -> None:
+        try:
+            from pythia8mc import Pythia
+        except ImportError as error:
+            raise PixlabError(
+                "Pythia 8 is not installed", "install it with: pip install 'pixlab[pythia]'"
+            ) from error
+        self._pythia = Pythia("", False)
+        self._conditions = conditions
+        for setting in (*_SETTINGS, *(_CYLINDER if conditions.secondaries else _LONG_LIVED)):
+            self._pythia.readString(setting)
+        if not self._pythia.init():
+            raise PixlabError("Pythia 8 does not start", "see what it prints")
+
+    def __call__(self, rng: Generator, collisions: int) -> NDArray[np.float64]:
+        """The charged particles of one bunch crossing: float64[particles, COLUMNS]."""
+        import awkward as ak
+
+        size = [self._conditions.sigma_xy, self._conditions.sigma_xy, self._conditions.sigma_z]
+        origin = rng.normal(0.0, size, (collisions, 3))
+        self._pythia.rndm.init(int(rng.integers(1, _MAX_SEED)))
+        if collisions == 0:
+            return np.empty((0, COLUMNS))
+        events: Any = self._pythia.nextBatch(collisions)
+        found = events.prt
+        vertex = np.repeat(np.arange(len(found)), ak.to_numpy(ak.num(found)))
+        flat = ak.flatten(found)
+        number = ak.to_numpy(flat.id)
+        use = (ak.to_numpy(flat.status) > 0) & np.isin(np.abs(number), _CHARGED)
+        px, py, pz = (ak.to_numpy(getattr(flat.p, k))[use] for k in ("px", "py", "pz"))
+        pt = np.hypot(px, py)
+        near = pt * np.sinh(MAX_ETA) > np.abs(pz)
+        out = np.empty((int(near.sum()), COLUMNS))
+        made = ak.fill_none(flat.vProd, {"px": 0.0, "py": 0.0, "pz": 0.0, "e": 0.0})
+        number, vertex = number[use][near], vertex[use][near]
+        for column, name, axis in ((X, "px", 0), (Y, "py", 1), (Z, "pz", 2)):
+            mm = ak.to_numpy(getattr(made, name))[use][near]
+            out[:, column] = origin[vertex, axis] + mm / 10
+        px, py, pz, pt = px[near], py[near], pz[near], pt[near]
+        out[:, PT], out[:, PHI], out[:, TANL] = pt, np.arctan2(py, px), pz / pt
+        out[:, MASS] = ak.to_numpy(flat.m)[use][near]
+        # leptons have positive numbers when negative; so have Sigma-, Xi- and Omega-
+        negative = np.isin(np.abs(number), (11, 13, 3112, 3312, 3334))
+        out[:, Q] = np.sign(number) * np.where(negative, -1, 1)
+        out[:, PDG], out[:, VERTEX], out[:, PARENT] = number, vertex, -1
+        return out
