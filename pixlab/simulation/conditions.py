@@ -8,10 +8,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
+from numpy.typing import NDArray
+
 from pixlab.detectors import Detector
 from pixlab.errors import PixlabError
 
-__all__ = ["Conditions", "conditions_of"]
+__all__ = ["Conditions", "conditions_of", "per_layer"]
 
 
 @dataclass(frozen=True)
@@ -34,14 +37,16 @@ class Conditions:
         Electrons a count (a unit of vcal for ``"tanh"``), and at zero.
     full_scale : int
         Largest count.
-    thickness : float
-        Of the sensor, um.
+    thickness : float or tuple of float
+        Of the sensors, um.
     lorentz : float
         Tangent of the Lorentz angle per tesla.
     forward_row_drift : float, optional
         Tangent of the drift along rows in disks; by default that which field and inclination give.
     diffusion : float
-        Rms of the charge cloud after a drift through the whole sensor, um.
+        Rms of the charge cloud after 300 um of drift, um; it grows with the root of the drift.
+    soft_loss : float
+        Part of the energy loss in small collisions that is used; 1 is the Bethe formula.
     all_minimum_ionising : bool
         Whether slow particles lose as little as fast ones.
     delta_rays : bool
@@ -65,10 +70,11 @@ class Conditions:
     gain: float | tuple[float, ...]
     offset: float | tuple[float, ...]
     full_scale: int
-    thickness: float
+    thickness: float | tuple[float, ...]
     lorentz: float = 0.106
     forward_row_drift: float | None = None
     diffusion: float = 3.7
+    soft_loss: float = 1.0
     all_minimum_ionising: bool = False
     delta_rays: bool = True
     overlaps: bool = True
@@ -97,17 +103,19 @@ _RUN3 = Conditions(
 _REFERENCE = Conditions(
     threshold=1490.0,
     threshold_smearing=85.0,
-    noise=350.0,
+    noise=175.0,
     response="linear",
     gain=135.0,
     offset=0.0,
     full_scale=255,
-    thickness=285.0,
-    forward_row_drift=0.138,
+    thickness=(285.0, 285.0, 285.0, 285.0, 275.0, 275.0, 275.0),
+    forward_row_drift=0.175,
+    diffusion=5.0,
+    soft_loss=0.90,
     all_minimum_ionising=True,
     delta_rays=False,
     overlaps=False,
-    secondaries=False,
+    radiation_lengths=0.006,
     sigma_z=4.5,
 )
 _PHASE2 = Conditions(
@@ -136,3 +144,21 @@ def conditions_of(detector: Detector) -> Conditions:
             f"detector '{detector.name}' cannot be simulated", f"choose one of {', '.join(_OF)}"
         )
     return _OF[detector.name]
+
+
+def per_layer(value: float | tuple[float, ...], detector: Detector) -> NDArray[np.float64]:
+    """One value for each layer of a detector.
+
+    Raises
+    ------
+    PixlabError
+        If there are others than one, or one a layer.
+    """
+    values = np.asarray(value, np.float64)
+    layers = len(detector.layers)
+    if values.shape not in ((), (layers,)):
+        raise PixlabError(
+            f"a condition has {values.size} values, '{detector.name}' has {layers} layers",
+            "give one value, or one for each layer",
+        )
+    return np.broadcast_to(values, layers).copy()

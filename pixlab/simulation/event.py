@@ -48,6 +48,7 @@ ELECTRON = 0.000511  # GeV
 PHOTONS = 1.0
 PAIR_PATH = 7 / 9
 PHOTON_PART = 0.5
+BEHIND = 0.05  # cm in radius, from the middle of the sensor to where a pair starts
 
 
 class Matter(NamedTuple):
@@ -174,7 +175,7 @@ def transport(
             _rotate(bend, turn * (angle[j] - here))
             here = angle[j]
             local = met.local[n_met]
-            if not localise(track, geo, silicon.thickness, here, module[j], shift, bend, local):
+            if not localise(track, geo, silicon.thickness[geo.layer[module[j]]], here, module[j], shift, bend, local):
                 continue
             # what happened before the particle was made is not in its time
             time = local[5] * radius * stretch / (beta * LIGHT)
@@ -258,7 +259,9 @@ def _pair(
     share = rng.random()
     for k in range(2):
         pair = tracks[n + k]
-        pair[X], pair[Y], pair[Z] = x, y, z
+        # behind the module
+        pair[X], pair[Y] = x + BEHIND * np.cos(heading), y + BEHIND * np.sin(heading)
+        pair[Z] = z + BEHIND * track[TANL]
         pair[PT] = max(PHOTON_PART * track[PT] * (share if k else 1 - share), 0.001)
         # a photon flies straight from the beam to where it converts
         pair[PHI], pair[TANL] = np.arctan2(y - track[Y], x - track[X]), track[TANL]

@@ -7,9 +7,10 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit
 from numpy.random import Generator
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
-from pixlab.simulation.conditions import Conditions
+from pixlab.detectors import Detector
+from pixlab.simulation.conditions import Conditions, per_layer
 from pixlab.simulation.sensor import COL_BITS, ROW_BITS, Pixels
 
 __all__ = ["Links", "Readout", "digitize", "readout_of"]
@@ -41,18 +42,14 @@ class Links(NamedTuple):
     charge: NDArray[np.float64]  # electrons, before noise
 
 
-def readout_of(conditions: Conditions, layers: int) -> Readout:
-    """The readout of a detector with so many layers."""
-
-    def each(value: ArrayLike) -> NDArray[np.float64]:
-        return np.broadcast_to(np.asarray(value, np.float64), layers).copy()
-
+def readout_of(conditions: Conditions, detector: Detector) -> Readout:
+    """The readout of a detector under conditions."""
     return Readout(
-        threshold=each(conditions.threshold),
-        smearing=each(conditions.threshold_smearing),
+        threshold=per_layer(conditions.threshold, detector),
+        smearing=per_layer(conditions.threshold_smearing, detector),
         noise=conditions.noise,
-        gain=each(conditions.gain),
-        offset=each(conditions.offset),
+        gain=per_layer(conditions.gain, detector),
+        offset=per_layer(conditions.offset, detector),
         full_scale=conditions.full_scale,
         response=_RESPONSES[conditions.response],
     )

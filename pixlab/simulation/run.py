@@ -16,7 +16,7 @@ from pixlab.digis import Digis
 from pixlab.errors import PixlabError
 from pixlab.progress import Progress
 
-from pixlab.simulation.conditions import Conditions, conditions_of
+from pixlab.simulation.conditions import Conditions, conditions_of, per_layer
 
 if TYPE_CHECKING:
     from numpy.random import Generator
@@ -200,11 +200,12 @@ def _event_function(detector: Detector, conditions: Conditions, truth: bool) -> 
     from pixlab.simulation.readout import readout_of
     from pixlab.simulation.sensor import Silicon
 
-    readout = readout_of(conditions, len(detector.layers))
+    readout = readout_of(conditions, detector)
     geometry, table = geometry_of(detector, conditions), momentum_table()
     silicon = Silicon(
-        conditions.thickness,
+        per_layer(conditions.thickness, detector),
         conditions.diffusion,
+        conditions.soft_loss,
         conditions.all_minimum_ionising,
         conditions.delta_rays,
     )

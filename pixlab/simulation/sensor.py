@@ -30,8 +30,6 @@ EXCITATION = 173.0  # eV
 DENSITY_C, DENSITY_X0, DENSITY_X1, DENSITY_A, DENSITY_K = 4.4355, 0.2015, 2.8716, 0.1492, 3.2546
 
 CUT = 1000.0  # eV between soft and hard collisions
-# Calibrated on the cluster charge of the reference data: 1 would be the Bethe formula
-SOFT_SCALE = 0.84
 MIN_BETA_GAMMA = 0.2  # below, a particle stops in the sensor
 FAST = 3.5  # beta gamma of minimum ionisation
 STEP = 12.0  # um of path; SiPixelDigitizerAlgorithm.cc uses 10
@@ -43,6 +41,7 @@ MAX_DELTA_STEPS = 200
 # silicon (A 28.086, Z 14, 2.329 g/cm3); a half for the winding path (detour factor, NIST ESTAR)
 RANGE_SCALE = 0.5 * 0.0276 * 28.086 / (14**0.889 * 2.329)
 RANGE_POWER = 1.67
+DIFFUSION_LENGTH = 300.0  # um of drift, after which the cloud has its stated size
 # A pixel as one number: module, row, column
 ROW_BITS, COL_BITS = 11, 10
 # Entries that one crossing may need at most
@@ -60,8 +59,9 @@ class Pixels(NamedTuple):
 class Silicon(NamedTuple):
     """What a sensor does with charge; lengths in um."""
 
-    thickness: float
+    thickness: NDArray[np.float64]  # [layers]
     diffusion: float
+    soft_loss: float
     minimum_ionising: bool
     delta_rays: bool
 
@@ -83,7 +83,7 @@ def energy_loss(beta_gamma: float) -> tuple[float, float]:
             density += DENSITY_A * (DENSITY_X1 - x) ** DENSITY_K
     strength = RUTHERFORD / beta2
     bracket = math.log(2 * ELECTRON_MASS * bg * bg * CUT / EXCITATION**2) - beta2 - density
-    return SOFT_SCALE * strength * max(bracket, 1.0), strength
+    return strength * max(bracket, 1.0), strength
 
 
 @njit(cache=True, nogil=True)
@@ -124,13 +124,14 @@ def deposit(
     int
         Entries in use afterwards.
     """
-    path = min(silicon.thickness / abs(local[4]), MAX_PATH)
+    thickness = silicon.thickness[geo.layer[module]]
+    path = min(thickness / abs(local[4]), MAX_PATH)
     if silicon.minimum_ionising:
         beta_gamma = FAST
     soft, strength = energy_loss(beta_gamma)
     steps = math.ceil(path / STEP)
     step = path / steps
-    mean, spread = soft * step, math.sqrt(strength * CUT * step)
+    mean, spread = silicon.soft_loss * soft * step, math.sqrt(strength * CUT * step)
     largest = max(2 * ELECTRON_MASS * beta_gamma * beta_gamma, 2 * CUT)
     rate = strength * (1 / CUT - 1 / largest)
     next_hard = rng.standard_exponential() / rate
@@ -200,7 +201,7 @@ def _delta(
     for i in range(steps):
         s = (i + 0.5) / steps * length
         height = w * c + s * dz
-        if abs(height) > silicon.thickness / 2:
+        if abs(height) > silicon.thickness[geo.layer[module]] / 2:
             break
         row, col = local[0] + w * a + s * dx, local[1] + w * b + s * dy
         n = _share(geo, silicon, module, row, col, height, part, crossing, pixels, n, first)
@@ -225,13 +226,14 @@ def _share(
 
     Pixels are on the side to which the normal points.
     """
-    drift = min(max(silicon.thickness / 2 - height, 0.0), silicon.thickness)
+    thickness = silicon.thickness[geo.layer[module]]
+    drift = min(max(thickness / 2 - height, 0.0), thickness)
     row += drift * geo.drift[module, 0]
     col += drift * geo.drift[module, 1]
     kind = geo.sensor[module]
     if abs(row) >= geo.half[kind, 0] or abs(col) >= geo.half[kind, 1]:
         return n
-    sigma = silicon.diffusion * math.sqrt(drift / silicon.thickness) + 1e-3
+    sigma = silicon.diffusion * math.sqrt(drift / DIFFUSION_LENGTH) + 1e-3
     r = geo.at[kind, 0, int((row + geo.half[kind, 0]) / geo.grid[kind, 0])]
     c = geo.at[kind, 1, int((col + geo.half[kind, 1]) / geo.grid[kind, 1])]
     below, above = _beyond(row, sigma, geo.edge[kind, 0, r], geo.edge[kind, 0, r + 1])

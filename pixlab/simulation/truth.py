@@ -17,7 +17,7 @@ from pixlab.clusters import Clusters
 from pixlab.detectors import Detector
 from pixlab.errors import FormatError, PixlabError
 
-from pixlab.simulation.conditions import Conditions
+from pixlab.simulation.conditions import Conditions, per_layer
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -304,7 +304,8 @@ def truth_of(detector: Detector, conditions: Conditions, results: list[EventResu
         for table, columns in tables.items()
     }
     # charge starts on average in the middle of the sensor
-    return Truth(detector, **joined, lorentz_shift=geometry.drift * conditions.thickness / 2)
+    thickness = per_layer(conditions.thickness, detector)[detector.layer]
+    return Truth(detector, **joined, lorentz_shift=geometry.drift * thickness[:, None] / 2)
 
 
 def _places(detector: Detector, geometry: Geometry, met: Crossings) -> dict[str, NDArray[Any]]:
