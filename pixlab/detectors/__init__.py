@@ -48,6 +48,7 @@ DETECTORS: Mapping[str, Detector] = _Detectors(
     {
         "phase1": lambda: phase1("linear"),
         "phase1-run3": lambda: phase1("run3"),
+        "phase1-uniform": lambda: phase1("linear", uniform=True),
         "phase0": _later("phase0", "phase0"),
         "phase2": _later("phase2", "phase2", "50x50", "tot"),
         "phase2-premix": _later("phase2", "phase2", "50x50", "linear"),

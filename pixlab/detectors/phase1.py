@@ -67,8 +67,12 @@ def run3_electrons(adc: NDArray[np.float64], gain: float, offset: float) -> NDAr
     return gain * vcal + offset
 
 
-def phase1(response: Literal["linear", "run3"]) -> Detector:
-    """The Phase-1 detector with the linear (135 e a count) or the Run-3 (tanh) response."""
+def phase1(response: Literal["linear", "run3"], *, uniform: bool = False) -> Detector:
+    """The Phase-1 detector with the linear (135 e a count) or the Run-3 (tanh) response.
+
+    With `uniform`, pixels at chip edges are as large as all others: the layout of simulations that
+    do not know of double-size pixels.
+    """
     parts = [_barrel(layer) for layer in range(1, 5)]
     parts += [_disk(side, disk) for side in (-1, 1) for disk in (1, 2, 3)]
     detid, layer, ladder, module, side, position, axis_row, axis_col = (
@@ -82,7 +86,7 @@ def phase1(response: Literal["linear", "run3"]) -> Detector:
         electrons = np.stack([run3_electrons(adc, 50, -670), run3_electrons(adc, 47, -60)])
     first_layer = layer == 0
     return Detector(
-        name="phase1" if response == "linear" else "phase1-run3",
+        name="phase1" + ("-run3" if response == "run3" else "") + ("-uniform" if uniform else ""),
         detid=detid[order],
         layers=("BPIX 1", "BPIX 2", "BPIX 3", "BPIX 4", "FPIX 1", "FPIX 2", "FPIX 3"),
         layer=layer[order].astype(np.int16),
@@ -92,7 +96,7 @@ def phase1(response: Literal["linear", "run3"]) -> Detector:
         position=position[order],
         axis_row=axis_row[order],
         axis_col=axis_col[order],
-        sensors=(Sensor(160, 416, 100.0, 150.0, 80, 52, double_edges=True),),
+        sensors=(Sensor(160, 416, 100.0, 150.0, 80, 52, double_edges=not uniform),),
         sensor=np.zeros(len(order), np.uint8),
         electrons_table=electrons.astype(np.float32),
         response=np.where(first_layer, 0, 1)[order].astype(np.uint8),
@@ -110,6 +114,8 @@ def _barrel(layer: int) -> tuple[np.ndarray, ...]:
     radius = _RADII[layer - 1] + np.where(ladder % 2 == 0, _FACES, -_FACES)
     z = (module - (_MODULES + 1) / 2) * _MODULE_PITCH
     zero, one = np.zeros(len(phi)), np.ones(len(phi))
+    # neighbouring ladders face each other's way, and with them their rows
+    facing = np.where(ladder % 2 == 0, 1.0, -1.0)
     return (
         phase1_detid(layer=layer, ladder=ladder, module=module),
         np.full(len(phi), layer - 1),
@@ -117,7 +123,7 @@ def _barrel(layer: int) -> tuple[np.ndarray, ...]:
         module,
         np.zeros(len(phi), int),
         np.stack([radius * np.cos(phi), radius * np.sin(phi), z], axis=1),
-        np.stack([-np.sin(phi), np.cos(phi), zero], axis=1),
+        np.stack([-np.sin(phi) * facing, np.cos(phi) * facing, zero], axis=1),
         np.stack([zero, zero, one], axis=1),
     )
 
@@ -140,6 +146,6 @@ def _disk(side: int, disk: int) -> tuple[np.ndarray, ...]:
         panel,
         np.full(len(phi), side),
         np.stack([radius * np.cos(phi), radius * np.sin(phi), z], axis=1),
-        np.stack([-np.sin(phi) * cos, np.cos(phi) * cos, zero + side * sin], axis=1),
+        np.stack([-np.sin(phi) * cos, np.cos(phi) * cos, zero + sin], axis=1),
         np.stack([np.cos(phi), np.sin(phi), zero], axis=1),
     )

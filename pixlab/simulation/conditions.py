@@ -5,7 +5,7 @@ Paths in comments are those of cms-sw/cmssw.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -118,6 +118,8 @@ _REFERENCE = Conditions(
     radiation_lengths=0.006,
     sigma_z=4.5,
 )
+# SimTracker/SiPhase2Digitizer/python/phase2TrackerDigitizer_cfi.py: threshold without smearing, no
+# noise, no cross-talk, 20 ns. Thickness: PhaseII/Tracker_DD4hep_compatible_IT702_2021_03/pixel.xml
 _PHASE2 = Conditions(
     threshold=1000.0,
     threshold_smearing=0.0,
@@ -127,8 +129,19 @@ _PHASE2 = Conditions(
     offset=0.0,
     full_scale=15,
     thickness=150.0,
+    latest=20.0,
 )
-_OF = {"phase1": _REFERENCE, "phase1-run3": _RUN3, "phase2": _PHASE2}
+# premix_stage1 there: the whole charge, 135 electrons a count
+_PREMIX = replace(_PHASE2, response="linear", gain=135.0, full_scale=255)
+_OF = {
+    "phase1": _REFERENCE,
+    "phase1-uniform": _REFERENCE,
+    "phase1-run3": _RUN3,
+    "phase2": _PHASE2,
+    "phase2-premix": _PREMIX,
+    "phase2-25x100": _PHASE2,
+    "phase2-25x100-premix": _PREMIX,
+}
 
 
 def conditions_of(detector: Detector) -> Conditions:

@@ -42,12 +42,12 @@ PIPE_RADIUS = 2.25
 PIPE = 0.0023
 LIGHT = 29.9792458  # cm/ns
 ELECTRON = 0.000511  # GeV
-# Photons per charged particle, nearly all from neutral pions (one for two charged ones, two photons
-# each); 7/9 of a radiation length is the mean free path of a pair (Particle Data Group). Their
-# transverse momentum is half that of a pion, and electron and positron share it evenly
-PHOTONS = 1.0
-PAIR_PATH = 7 / 9
-PHOTON_PART = 0.5
+# Photons per charged particle, nearly all from neutral pions, and their mean transverse momentum in
+# parts of that of charged particles (scripts/fit_minimum_bias.py); the mean free path for a pair is
+# 9/7 of a radiation length, and electron and positron share the energy evenly (Particle Data Group)
+PHOTONS = 1.05
+PHOTON_PART = 0.47
+PAIR_RATE = 7 / 9
 BEHIND = 0.05  # cm in radius, from the middle of the sensor to where a pair starts
 
 
@@ -198,7 +198,7 @@ def transport(
                 break
             _scatter(rng, track, here, material, momentum, beta, bend)
             if matter.secondaries and track[PARENT] < 0 and angle[j] < np.pi:
-                converts = rng.random() < PHOTONS * PAIR_PATH * material
+                converts = rng.random() < PHOTONS * PAIR_RATE * material
                 if converts:
                     if n_tracks + 2 > len(tracks):
                         tracks = np.concatenate((tracks, np.empty_like(tracks)))

@@ -220,7 +220,12 @@ def _event_function(detector: Detector, conditions: Conditions, truth: bool) -> 
         rng, primaries = given
         if not isinstance(primaries, np.ndarray):
             primaries = particles(
-                rng, primaries, conditions.sigma_xy, conditions.sigma_z, table
+                rng,
+                primaries,
+                conditions.sigma_xy,
+                conditions.sigma_z,
+                conditions.secondaries,
+                table,
             )
         result = simulate_event(rng, geometry, readout, silicon, matter, primaries, truth)
         return result if truth else result.without_truth()
