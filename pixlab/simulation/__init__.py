@@ -1,20 +1,24 @@
-"""Minimum-bias pile-up in the Phase-1 pixel detector, from collisions to digis.
+"""Minimum-bias pile-up in the CMS pixel detectors, from collisions to digis, and the truth of it.
 
 ``collisions -> particles -> helix through the modules -> charge in the sensor -> readout -> Digis``
 
-What it is for: data of the right kind without an account or a download. What it leaves out:
-jets and other correlations between particles; scattering and energy loss in the material (a
-particle stops when its energy is used up, but keeps its helix until then); what comes back into
-the pixel detector from outside; the overlaps of neighbouring forward modules; dead channels;
-out-of-time collisions.
+What it is for: data of the right kind without an account or a download, to fit codecs on and to
+study resolutions with. What it leaves out: jets and other correlations between particles of the
+built-in generator (Pythia 8 has them); nuclear interactions and bremsstrahlung; material between
+the layers; the outer tracker, from which nothing comes back; dead channels; out-of-time collisions.
+Momentum stays as it is until a particle's energy is used up.
 
-Where a comment says "calibrated on the reference data", these are events of Pythia 8 with an
-independent simulation of the same detector. Their cluster sizes, charges and counts per layer are
-in ``tests/data/simulation_reference.json``, and a test holds this simulation to them.
+`Conditions` are the settings of a detector. Those of ``phase1`` are the conditions of the reference
+data, events of Pythia 8 with an independent simulation: "reference data" below means these. Their
+cluster sizes, charges and counts per layer are in ``tests/data/simulation_reference.json``, and a
+test holds this simulation to them. Those of ``phase1-run3`` and of Phase 2 are those of CMS, with
+everything that this simulation knows of.
 """
 
 from __future__ import annotations
 
+from pixlab.simulation.conditions import Conditions, conditions_of
 from pixlab.simulation.run import simulate
+from pixlab.simulation.truth import Truth
 
-__all__ = ["simulate"]
+__all__ = ["Conditions", "Truth", "conditions_of", "simulate"]

@@ -30,12 +30,12 @@ from pixlab.simulation.particles import (
     Z,
 )
 
-__all__ = ["MAX_ETA", "momentum_table", "particles"]
+__all__ = ["momentum_table", "particles"]
 
-# scripts/fit_minimum_bias.py: charged particles of a collision within MAX_ETA at rising
+# scripts/fit_minimum_bias.py: charged particles of a collision within FITTED_ETA at rising
 # probability; share of each species among them (neutral ones: for each charged particle); their
 # Tsallis functions pt (1 + (mt - m) / (n T)) ** -n; the rapidity distribution, near a Gaussian
-MAX_ETA = 3.6  # beyond it nothing reaches a module from the luminous region
+FITTED_ETA = 3.6
 PROBABILITY = (0.0, 0.08, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98, 0.995, 1.0)
 MULTIPLICITY = (0.0, 0.0, 3.0, 12.0, 17.0, 22.0, 30.0, 41.0, 58.0, 80.0, 117.0, 146.0, 173.0, 205.0,
                 270.0)  # fmt: skip
@@ -76,6 +76,7 @@ def particles(
     collisions: int,
     sigma_xy: float,
     sigma_z: float,
+    max_eta: float,
     decays: bool,
     table: NDArray[np.float64],
 ) -> NDArray[np.float64]:
@@ -89,18 +90,22 @@ def particles(
         How many.
     sigma_xy, sigma_z : float
         Size of the luminous region, cm.
+    max_eta : float
+        Pseudorapidity beyond which nothing reaches a module; the density is taken as level to it.
     decays : bool
         Whether neutral particles decay into charged ones.
     table : float64[species, ...]
         From `momentum_table`.
     """
     probability, multiplicity = np.array(PROBABILITY), np.array(MULTIPLICITY)
+    scale = MULTIPLICITY_SCALE * max_eta / FITTED_ETA
+    max_tanl = math.sinh(max_eta)
     out = np.empty((1024, COLUMNS))
     n = 0
     for vertex in range(collisions):
         x, y = sigma_xy * rng.standard_normal(), sigma_xy * rng.standard_normal()
         z = sigma_z * rng.standard_normal()
-        charged = MULTIPLICITY_SCALE * np.interp(rng.random(), probability, multiplicity)
+        charged = scale * np.interp(rng.random(), probability, multiplicity)
         for _ in range(int(charged + rng.random())):
             draw = rng.random()
             kind = 0
@@ -109,15 +114,15 @@ def particles(
                 kind += 1
             if n + 3 > len(out):
                 out = np.concatenate((out, np.empty_like(out)))
-            _draw(rng, table, kind, x, y, z, vertex, out[n])
+            _draw(rng, table, max_tanl, kind, x, y, z, vertex, out[n])
             n += 1
             if not decays:
                 continue
             draw = rng.random()
             if draw < SHARES[K0S]:
-                n += _vee(rng, table, K0S, x, y, z, vertex, out[n], out[n + 1])
+                n += _vee(rng, table, max_tanl, K0S, x, y, z, vertex, out[n], out[n + 1])
             elif draw < SHARES[K0S] + SHARES[LAMBDA]:
-                n += _vee(rng, table, LAMBDA, x, y, z, vertex, out[n], out[n + 1])
+                n += _vee(rng, table, max_tanl, LAMBDA, x, y, z, vertex, out[n], out[n + 1])
     return out[:n].copy()
 
 
@@ -125,6 +130,7 @@ def particles(
 def _draw(
     rng: Generator,
     table: NDArray[np.float64],
+    max_tanl: float,
     kind: int,
     x: float,
     y: float,
@@ -140,7 +146,7 @@ def _draw(
         low = int(place)
         pt = table[kind, low] + (place - low) * (table[kind, low + 1] - table[kind, low])
         tanl = math.sqrt(1 + (mass / pt) ** 2) * math.sinh(rapidity)
-        if abs(tanl) < math.sinh(MAX_ETA):
+        if abs(tanl) < max_tanl:
             break
     out[X], out[Y], out[Z] = x, y, z
     out[PT], out[PHI], out[TANL] = pt, 2 * math.pi * rng.random(), tanl
@@ -153,6 +159,7 @@ def _draw(
 def _vee(
     rng: Generator,
     table: NDArray[np.float64],
+    max_tanl: float,
     kind: int,
     x: float,
     y: float,
@@ -162,7 +169,7 @@ def _vee(
     second: NDArray[np.float64],
 ) -> int:
     """The two charged particles that a neutral one decays to; 0 if it does not, near enough."""
-    _draw(rng, table, kind, x, y, z, vertex, first)
+    _draw(rng, table, max_tanl, kind, x, y, z, vertex, first)
     if rng.random() > BRANCHING[kind - K0S]:
         return 0
     mass, pt = MASSES[kind], first[PT]

@@ -75,14 +75,14 @@ class EventResult(NamedTuple):
     """Pixels and counts of one bunch crossing, and where they come from."""
 
     pixel: NDArray[np.int64]
-    count: NDArray[np.int64]
+    counts: NDArray[np.int64]
     links: Links | None
     particles: NDArray[np.float64] | None
     crossings: Crossings | None
 
     def without_truth(self) -> EventResult:
         """Pixels and counts alone, in little memory."""
-        return EventResult(self.pixel, self.count, None, None, None)
+        return EventResult(self.pixel, self.counts, None, None, None)
 
 
 def simulate_event(
@@ -96,8 +96,8 @@ def simulate_event(
 ) -> EventResult:
     """What the detector makes of the particles of one bunch crossing."""
     pixels, tracks, met = transport(rng, geo, silicon, matter, particles)
-    pixel, count, links = digitize(rng, readout, geo.layer, pixels, truth)
-    return EventResult(pixel, count, links, tracks, met)
+    pixel, counts, links = digitize(rng, readout, geo.layer, pixels, truth)
+    return EventResult(pixel, counts, links, tracks, met)
 
 
 @njit(cache=True, nogil=True)
@@ -145,9 +145,7 @@ def transport(
     n_tracks = len(primaries)
     angle, module = np.empty(MAX_CROSSINGS), np.empty(MAX_CROSSINGS, np.int64)
     shift, bend = np.empty(3), np.empty(3)
-    pixels = Pixels(
-        np.empty(1 << 17, np.int64), np.empty(1 << 17), np.empty(1 << 17, np.int32)
-    )
+    pixels = Pixels(np.empty(1 << 17, np.int64), np.empty(1 << 17), np.empty(1 << 17, np.int32))
     met = _crossings(1 << 14)
     n = n_met = 0
     i = 0
@@ -175,7 +173,16 @@ def transport(
             _rotate(bend, turn * (angle[j] - here))
             here = angle[j]
             local = met.local[n_met]
-            if not localise(track, geo, silicon.thickness[geo.layer[module[j]]], here, module[j], shift, bend, local):
+            if not localise(
+                track,
+                geo,
+                silicon.thickness[geo.layer[module[j]]],
+                here,
+                module[j],
+                shift,
+                bend,
+                local,
+            ):
                 continue
             # what happened before the particle was made is not in its time
             time = local[5] * radius * stretch / (beta * LIGHT)
@@ -186,9 +193,7 @@ def transport(
             if n + ROOM > len(pixels.key):
                 pixels = _grown_pixels(pixels)
             before = n
-            n = deposit(
-                rng, geo, silicon, module[j], local, beta_gamma, n_met, pixels, n
-            )
+            n = deposit(rng, geo, silicon, module[j], local, beta_gamma, n_met, pixels, n)
             met.particle[n_met], met.module[n_met] = i, module[j]
             met.momentum[n_met], met.time[n_met] = momentum, time
             met.charge[n_met] = pixels.charge[before:n].sum()
@@ -246,9 +251,7 @@ def _scatter(
 
 
 @njit(cache=True, nogil=True)
-def _pair(
-    rng: Generator, parent: int, t: float, tracks: NDArray[np.float64], n: int
-) -> None:
+def _pair(rng: Generator, parent: int, t: float, tracks: NDArray[np.float64], n: int) -> None:
     """Electron and positron of a photon that flies beside a particle and converts at an angle t."""
     track = tracks[parent]
     radius, turn = CURVATURE * track[PT], -track[Q]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from itertools import permutations
+from itertools import pairwise, permutations
 from typing import NamedTuple
 
 import numpy as np
@@ -18,6 +18,9 @@ FIELD = 3.8  # tesla, along z; CMS, JINST 3 (2008) S08004
 UM = 1e-4  # a micrometre in cm
 
 
+LUMINOUS = 15.0  # cm: collisions are nearer to the centre than that
+
+
 class Geometry(NamedTuple):
     """Planes of the barrel ladders and of the forward modules, and the pixel grid of each sensor.
 
@@ -25,6 +28,7 @@ class Geometry(NamedTuple):
     by their ring, then by azimuth. Lengths along rows and columns are in um, positions in cm.
     """
 
+    max_eta: float  # of particles that reach a module
     # barrel layers
     layer_ladders: NDArray[np.int64]  # [layers + 1] into the ladders
     layer_radius: NDArray[np.float64]  # [layers, 2], smallest and largest
@@ -72,9 +76,12 @@ def geometry_of(detector: Detector, conditions: Conditions) -> Geometry:
     normal = np.cross(detector.axis_row, detector.axis_col)
     grids = [(_cells(s.row_sizes), _cells(s.col_sizes)) for s in detector.sensors]
     half = np.array([[edge[-1] for _, _, edge in grid] for grid in grids])
+    rings = _rings(detector, half)
+    steepest = (np.abs(rings["ring_z"]) + LUMINOUS) / rings["ring_radius"][:, 0]
     return Geometry(
+        max_eta=float(np.arcsinh(steepest.max())),
         **_barrel(detector, normal, half),
-        **_rings(detector, half),
+        **rings,
         layer=detector.layer.astype(np.int64),
         sensor=detector.sensor.astype(np.int64),
         position=np.array(detector.position),
@@ -150,7 +157,7 @@ def _barrel(
     angle = np.max([np.abs(_turn(_azimuth(corner) - phi)) for corner in sides], axis=0)
     corner = np.max([np.hypot(c[:, 0], c[:, 1]) for c in sides], axis=0)
     share, radius, reach = [], [], []
-    for begin, end in zip(layers[:-1], layers[1:], strict=True):
+    for begin, end in pairwise(layers):
         own = phi[begin:end]
         share.append(np.stack([_turn(own - np.roll(own, 1)), _turn(np.roll(own, -1) - own)], 1) / 2)
         radius.append((np.abs(distance[begin:end]).min(), corner[begin:end].max()))
@@ -177,8 +184,14 @@ def _turn(angle: NDArray[np.float64]) -> NDArray[np.float64]:
 def _rings(detector: Detector, half: NDArray[np.float64]) -> dict[str, NDArray]:
     """Modules of each ring of each disk, by rising azimuth."""
     forward = np.flatnonzero(detector.side != 0)
-    place = [detector.side[forward], detector.layer[forward], detector.radius[forward].round(3)]
-    _, ring = np.unique(np.stack(place), axis=1, return_inverse=True)
+    place = np.stack(
+        [
+            detector.side[forward].astype(np.float64),
+            detector.layer[forward].astype(np.float64),
+            detector.radius[forward].round(3),
+        ]
+    )
+    _, ring = np.unique(place, axis=1, return_inverse=True)
     rings = [forward[ring == i] for i in range(int(ring.max(initial=-1)) + 1)]
     rings = [r[np.argsort(_azimuth(detector.position[r]))] for r in rings]
     size = np.array([half[detector.sensor[r[0]]] * UM for r in rings]).reshape(-1, 2)

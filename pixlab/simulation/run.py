@@ -15,7 +15,6 @@ from pixlab.detectors import Detector, get_detector
 from pixlab.digis import Digis
 from pixlab.errors import PixlabError
 from pixlab.progress import Progress
-
 from pixlab.simulation.conditions import Conditions, conditions_of, per_layer
 
 if TYPE_CHECKING:
@@ -224,6 +223,7 @@ def _event_function(detector: Detector, conditions: Conditions, truth: bool) -> 
                 primaries,
                 conditions.sigma_xy,
                 conditions.sigma_z,
+                geometry.max_eta,
                 conditions.secondaries,
                 table,
             )
@@ -247,7 +247,7 @@ def _digis(detector: Detector, results: list[EventResult]) -> Digis:
     from pixlab.simulation.sensor import COL_BITS, ROW_BITS
 
     pixel = np.concatenate([np.zeros(0, np.int64), *(r.pixel for r in results)])
-    counts = np.concatenate([np.zeros(0, np.int64), *(r.count for r in results)])
+    counts = np.concatenate([np.zeros(0, np.int64), *(r.counts for r in results)])
     event = np.repeat(np.arange(len(results)), [len(r.pixel) for r in results])
     return Digis.from_arrays(
         event,

@@ -13,15 +13,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pixlab.clusters import Clusters
 from pixlab.detectors import Detector
 from pixlab.errors import FormatError, PixlabError
-
 from pixlab.simulation.conditions import Conditions, per_layer
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from pixlab.clusters import Clusters
     from pixlab.simulation.event import Crossings, EventResult
     from pixlab.simulation.geometry import Geometry
 
@@ -93,8 +92,8 @@ class Truth:
         was made), ``charge`` (electrons that reached pixels, those below threshold too).
     links : mapping
         One entry for each crossing that left charge in a digi, by digi: ``digi`` (index into the
-        digis simulated with this truth), ``crossing`` (index), ``charge`` (before noise). A digi
-        without links is noise.
+        digis simulated with this truth), ``crossing`` (index), ``charge`` (before noise). Every
+        digi has one at least: no pixel is read out for its noise alone.
     lorentz_shift : float64[modules, 2]
         Mean displacement of charge along rows and columns on its way to the pixels, um. What
         reconstruction takes from a measured position to find the crossing: see `expected`.
@@ -118,7 +117,7 @@ class Truth:
         return int(self.links["digi"][-1]) + 1 if len(self.links["digi"]) else 0
 
     def of_digis(self, n_digis: int) -> NDArray[np.int64]:
-        """The crossing that left most of the charge in each digi, -1 for noise: int64[n_digis]."""
+        """The crossing that left most of the charge in each digi, -1 for none: int64[n_digis]."""
         order = np.lexsort([self.links["charge"], self.links["digi"]])
         found = np.full(n_digis, -1, np.int64)
         found[self.links["digi"][order]] = self.links["crossing"][order]  # the last one stays
@@ -135,7 +134,7 @@ class Truth:
         Returns
         -------
         crossing : int64[clusters]
-            -1 for a cluster of noise.
+            -1 where no link leads to.
         purity : float64[clusters]
             1 where no other particle had a part in it.
 
@@ -261,7 +260,9 @@ def truth_of(detector: Detector, conditions: Conditions, results: list[EventResu
     n_particles = n_crossings = n_digis = 0
     for event, result in enumerate(results):
         tracks, met, links = result.particles, result.crossings, result.links
-        assert tracks is not None and met is not None and links is not None
+        assert tracks is not None
+        assert met is not None
+        assert links is not None
         parent = tracks[:, p.PARENT]
         columns = {
             "particles": {
@@ -337,12 +338,12 @@ def _outside(index: NDArray[Any], low: int, stop: int) -> bool:
 def _table(
     table: str, columns: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]
 ) -> dict[str, NDArray[Any]]:
-    found = {name: arrays.get(f"{table}.{name}") for name in columns}
-    shape = None
-    for name, values in found.items():
-        if values is None or values.dtype != columns[name]:
+    found: dict[str, NDArray[Any]] = {}
+    for name, kind in columns.items():
+        values = arrays.get(f"{table}.{name}")
+        if values is None or values.dtype != kind:
             raise FormatError(f"the archive has no array '{table}.{name}'", "simulate it again")
-        shape = shape or values.shape
-        if values.ndim != 1 or values.shape != shape:
+        if values.ndim != 1 or any(values.shape != other.shape for other in found.values()):
             raise FormatError(f"'{table}.{name}' has another length", "simulate it again")
+        found[name] = values
     return found
