@@ -155,16 +155,43 @@ def convert(source: Path, out: Path, **how: Any) -> None:
 )
 @click.option("--fixed-pileup", is_flag=True, help="The same number in every event, not Poisson.")
 @click.option("--seed", type=click.IntRange(0), default=1, show_default=True)
-@click.option("--detector", default="phase1", show_default=True)
-def simulate(out: Path, n_events: int, **options: Any) -> None:
-    """Simulate minimum-bias pile-up."""
+@click.option(
+    "--detector",
+    default="phase1",
+    show_default=True,
+    help="Also phase1-run3, phase2, phase2-25x100, and the latter two with -premix behind.",
+)
+@click.option(
+    "--generator",
+    default="builtin",
+    show_default=True,
+    help="Where particles come from; pythia8 is installed with pip install 'pixlab[pythia]'.",
+)
+@click.option(
+    "--truth",
+    type=OUTPUT,
+    help="Also write which particles crossed which modules, and left what, to this .npz file.",
+)
+@click.option("--threads", type=click.IntRange(1), help="Default: one a processor.")
+def simulate(out: Path, n_events: int, truth: Path | None, **options: Any) -> None:
+    """Simulate minimum-bias pile-up.
+
+    The same seed gives the same events, whatever the number of threads.
+    """
     from pixlab.io import write
     from pixlab.simulation import simulate as run
 
     with bar("simulate") as progress:
-        digis = run(n_events, progress=progress, **options)
+        if truth is None:
+            digis = run(n_events, progress=progress, **options)
+        else:
+            digis, happened = run(n_events, truth=True, progress=progress, **options)
+            happened.save(truth)
     write(digis, out)
     click.echo(f"{out}: {len(digis):,} events, {digis.n_digis:,} digis")
+    if truth is not None:
+        particles, crossings = (len(t["event"]) for t in (happened.particles, happened.crossings))
+        click.echo(f"{truth}: {particles:,} particles, {crossings:,} crossings")
 
 
 @click.command(cls=FitCommand)
