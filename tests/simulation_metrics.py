@@ -38,6 +38,7 @@ def layer_metrics(digis: Digis, collisions: float) -> dict[str, dict]:
             "digis": len(adc) / collisions,
             "clusters": int(here.sum()) / collisions,
             "size": float(clusters.size[here].mean()),
+            "single": float((clusters.size[here] == 1).mean()),
             "size_row": float(clusters.size_row[here].mean()),
             "size_col": float(clusters.size_col[here].mean()),
             "charge": float(np.median(clusters.charge[here])),

@@ -154,7 +154,7 @@ def test_an_unknown_name_lists_the_known_ones():
 NAMED = list(DETECTORS)
 # which names share their ids: the same modules with another response or other pixels
 FAMILIES = [
-    ["phase1", "phase1-run3"],
+    ["phase1", "phase1-run3", "phase1-uniform"],
     ["phase0"],
     ["phase2", "phase2-premix", "phase2-25x100", "phase2-25x100-premix"],
     ["trackml", "acts-generic"],

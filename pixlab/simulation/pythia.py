@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -50,24 +51,14 @@ _CHARGED = np.array([11, 13, 211, 321, 2212, 3112, 3222, 3312, 3334])
 
 
 class Pythia8:
-    """A generator of bunch crossings; one instance serves one thread.
+    """A generator of bunch crossings, for one thread at a time.
 
     Each crossing starts Pythia's random numbers from a seed of its own.
     """
 
     def __init__(self, conditions: Conditions) -> None:
-        try:
-            from pythia8mc import Pythia
-        except ImportError as error:
-            raise PixlabError(
-                "Pythia 8 is not installed", "install it with: pip install 'pixlab[pythia]'"
-            ) from error
-        self._pythia = Pythia("", False)
+        self._pythia = started(conditions.secondaries)
         self._conditions = conditions
-        for setting in (*_SETTINGS, *(_CYLINDER if conditions.secondaries else _LONG_LIVED)):
-            self._pythia.readString(setting)
-        if not self._pythia.init():
-            raise PixlabError("Pythia 8 does not start", "see what it prints")
 
     def __call__(self, rng: Generator, collisions: int) -> NDArray[np.float64]:
         """The charged particles of one bunch crossing: float64[particles, COLUMNS]."""
@@ -101,3 +92,20 @@ class Pythia8:
         out[:, Q] = np.sign(number) * np.where(negative, -1, 1)
         out[:, PDG], out[:, VERTEX], out[:, PARENT] = number, vertex, -1
         return out
+
+
+@cache
+def started(secondaries: bool) -> Any:
+    """Pythia after its initialisation, which takes seconds; nothing of a run stays in it."""
+    try:
+        from pythia8mc import Pythia
+    except ImportError as error:
+        raise PixlabError(
+            "Pythia 8 is not installed", "install it with: pip install 'pixlab[pythia]'"
+        ) from error
+    pythia = Pythia("", False)
+    for setting in (*_SETTINGS, *(_CYLINDER if secondaries else _LONG_LIVED)):
+        pythia.readString(setting)
+    if not pythia.init():
+        raise PixlabError("Pythia 8 does not start", "see what it prints")
+    return pythia

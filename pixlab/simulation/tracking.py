@@ -23,6 +23,8 @@ RING_DEPTH = 0.8
 # A particle that passes beside a module's middle plane, but cuts the corner of its sensor: at most
 # so far beside, um
 CORNER = 4000.0
+STEPS = 3  # of Newton, from the middle plane of a ring to an inclined module,
+CONVERGED = 0.02  # and cm left after them: soft particles that curl along the plane are left out
 
 
 @njit(cache=True, nogil=True)
@@ -67,8 +69,8 @@ def crossings(
             continue
         # azimuth of the crossings from that of the centre: between those at both faces
         near, far = _opening(away, radius, inner), _opening(away, radius, outer)
-        least = min(near, far) - geo.layer_reach[layer]
-        most = max(near, far) + geo.layer_reach[layer]
+        reach = geo.layer_reach[layer] + CORNER * UM / inner
+        least, most = min(near, far) - reach, max(near, far) + reach
         to_centre = np.arctan2(centre_y, centre_x)
         for ladder in range(geo.layer_ladders[layer], geo.layer_ladders[layer + 1]):
             apart = abs(_wrap(geo.ladder_phi[ladder] - to_centre))
@@ -237,7 +239,7 @@ def localise(
     norm = 1 / np.sqrt(1 + particle[TANL] ** 2)
     start = particle[PHI]
     row, col, normal, position = geo.axis_row[m], geo.axis_col[m], geo.normal[m], geo.position[m]
-    for i in range(2):
+    for i in range(STEPS):
         heading = start + turn * t
         dx = np.cos(heading) * norm + bend[0]
         dy = np.sin(heading) * norm + bend[1]
@@ -249,8 +251,10 @@ def localise(
         if abs(along) < 1e-6:
             return False
         step = -(x * normal[0] + y * normal[1] + z * normal[2]) / along
-        if i == 0:  # along the tangent to the plane, then on the helix there
+        if i < STEPS - 1:  # along the tangent to the plane, then on the helix there
             t += step * norm / radius
+    if abs(step) > CONVERGED:
+        return False
     x, y, z = x + step * dx, y + step * dy, z + step * dz
     out[0] = (x * row[0] + y * row[1] + z * row[2]) / UM
     out[1] = (x * col[0] + y * col[1] + z * col[2]) / UM
