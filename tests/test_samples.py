@@ -30,13 +30,13 @@ def test_a_sample_is_small_and_loads(name):
     assert all(digis.per_layer().values())
 
 
-def test_the_sample_is_the_simulation_of_its_seed():
+def test_the_first_sample_is_like_what_is_simulated_now():
+    """It is older than the conditions of today, and kept: results are quoted on it."""
     digis = samples.load("phase1-pu60")
     assert len(digis) == 10
     again = pixlab.simulate(10, pileup=60, seed=60)
-    # other processors and compilers may round a few charges differently
-    assert digis.n_digis == pytest.approx(again.n_digis, rel=1e-3)
-    assert np.mean(digis.adc) == pytest.approx(np.mean(again.adc), rel=1e-3)
+    assert digis.n_digis == pytest.approx(again.n_digis, rel=0.12)
+    assert np.mean(digis.adc) == pytest.approx(np.mean(again.adc), rel=0.05)
 
 
 def test_an_unknown_name_lists_the_known_ones():
