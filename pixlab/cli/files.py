@@ -38,8 +38,16 @@ class Source(click.ParamType[Path]):
     def shell_complete(
         self, ctx: click.Context, param: click.Parameter, incomplete: str
     ) -> list[Any]:
-        """Let the shell complete file names."""
-        return click.Path().shell_complete(ctx, param, incomplete)
+        """Let the shell complete file names and those of samples."""
+        from click.shell_completion import CompletionItem
+
+        from pixlab import samples
+
+        found = [CompletionItem(f"sample:{name}") for name in samples.list()]
+        return [
+            *(item for item in found if incomplete and item.value.startswith(incomplete)),
+            *click.Path().shell_complete(ctx, param, incomplete),
+        ]
 
 
 class Events(click.ParamType[slice]):

@@ -2,7 +2,7 @@
 
 >>> import pixlab
 >>> [*pixlab.samples.list()]
-['phase1-pu60']
+['phase1-pu60', 'phase1-pu200', 'phase2-pu200']
 """
 
 from __future__ import annotations
@@ -22,6 +22,10 @@ _HERE = Path(__file__).parent
 _DESCRIPTIONS = {
     "phase1-pu60": "10 minimum-bias events in the CMS Phase-1 detector, mean pile-up 60, "
     "made by pixlab.simulate (seed 60)",
+    "phase1-pu200": "4 minimum-bias events in the CMS Phase-1 detector, mean pile-up 200, "
+    "made by pixlab.simulate (seed 200)",
+    "phase2-pu200": "1 minimum-bias event in the CMS Phase-2 Inner Tracker (50 x 50 um, 4-bit time "
+    "over threshold), mean pile-up 200, made by pixlab.simulate (seed 200)",
 }
 
 
