@@ -26,7 +26,7 @@ from pixlab.simulation.particles import (
     Z,
 )
 
-__all__ = ["Pythia8"]
+__all__ = ["Pythia8", "final_particles", "started"]
 
 # Particles with a proper decay length above 10 mm are left to the detector simulation (CMS:
 # Configuration/Generator/python/Pythia8CommonSettings_cfi.py), which here has no decays: with
@@ -62,31 +62,24 @@ class Pythia8:
 
     def __call__(self, rng: Generator, collisions: int) -> NDArray[np.float64]:
         """The charged particles of one bunch crossing: float64[particles, COLUMNS]."""
-        import awkward as ak
-
         size = [self._conditions.sigma_xy, self._conditions.sigma_xy, self._conditions.sigma_z]
         origin = rng.normal(0.0, size, (collisions, 3))
         self._pythia.rndm.init(int(rng.integers(1, _MAX_SEED)))
         if collisions == 0:
             return np.empty((0, COLUMNS))
-        events: Any = self._pythia.nextBatch(collisions)
-        found = events.prt
-        vertex = np.repeat(np.arange(len(found)), ak.to_numpy(ak.num(found)))
-        flat = ak.flatten(found)
-        number = ak.to_numpy(flat.id)
-        use = (ak.to_numpy(flat.status) > 0) & np.isin(np.abs(number), _CHARGED)
-        px, py, pz = (ak.to_numpy(getattr(flat.p, k))[use] for k in ("px", "py", "pz"))
+        found = final_particles(self._pythia, collisions)
+        found = {k: v[np.isin(np.abs(found["id"]), _CHARGED)] for k, v in found.items()}
+        number, vertex = found["id"], found["event"]
+        px, py, pz = found["px"], found["py"], found["pz"]
         pt = np.hypot(px, py)
         near = pt * np.sinh(MAX_ETA) > np.abs(pz)
         out = np.empty((int(near.sum()), COLUMNS))
-        made = ak.fill_none(flat.vProd, {"px": 0.0, "py": 0.0, "pz": 0.0, "e": 0.0})
-        number, vertex = number[use][near], vertex[use][near]
-        for column, name, axis in ((X, "px", 0), (Y, "py", 1), (Z, "pz", 2)):
-            mm = ak.to_numpy(getattr(made, name))[use][near]
-            out[:, column] = origin[vertex, axis] + mm / 10
+        number, vertex = number[near], vertex[near]
+        for column, name, axis in ((X, "x", 0), (Y, "y", 1), (Z, "z", 2)):
+            out[:, column] = origin[vertex, axis] + found[name][near] / 10
         px, py, pz, pt = px[near], py[near], pz[near], pt[near]
         out[:, PT], out[:, PHI], out[:, TANL] = pt, np.arctan2(py, px), pz / pt
-        out[:, MASS] = ak.to_numpy(flat.m)[use][near]
+        out[:, MASS] = found["m"][near]
         # leptons have positive numbers when negative; so have Sigma-, Xi- and Omega-
         negative = np.isin(np.abs(number), (11, 13, 3112, 3312, 3334))
         out[:, Q] = np.sign(number) * np.where(negative, -1, 1)
@@ -109,3 +102,26 @@ def started(secondaries: bool) -> Any:
     if not pythia.init():
         raise PixlabError("Pythia 8 does not start", "see what it prints")
     return pythia
+
+
+def final_particles(pythia: Any, collisions: int) -> dict[str, NDArray[Any]]:
+    """What is left at the end of so many collisions: one entry a particle, by collision.
+
+    ``event`` (collision), ``id`` (number of the species), ``px, py, pz, m`` (GeV) and ``x, y, z``
+    (origin, mm).
+    """
+    import awkward as ak
+
+    events = pythia.nextBatch(collisions).prt
+    event = np.repeat(np.arange(len(events)), ak.to_numpy(ak.num(events)))
+    flat = ak.flatten(events)
+    left = ak.to_numpy(flat.status) > 0
+    made = ak.fill_none(flat.vProd, {"px": 0.0, "py": 0.0, "pz": 0.0, "e": 0.0})
+    columns = {
+        **{k: getattr(flat.p, k) for k in ("px", "py", "pz")},
+        **{k: getattr(made, f"p{k}") for k in "xyz"},
+        "id": flat.id,
+        "m": flat.m,
+    }
+    found = {name: ak.to_numpy(values)[left] for name, values in columns.items()}
+    return found | {"event": event[left]}
