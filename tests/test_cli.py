@@ -21,6 +21,7 @@ import pixlab
 from pixlab.cli import knobs, main
 from pixlab.cli.study import print_sweep
 from pixlab.errors import PixlabError
+from pixlab.simulation import Truth
 from pixlab.study import Sweep
 from tests.helpers import random_digis
 
@@ -420,6 +421,18 @@ def test_simulate_is_what_the_library_makes(tmp_path):
     flags = ("--events", 2, "--pileup", 3, "--seed", 7, "--fixed-pileup")
     succeeded("simulate", out, *flags)
     assert pixlab.read(out) == pixlab.simulate(2, pileup=3, seed=7, fixed_pileup=True)
+
+
+def test_simulate_writes_the_truth_beside_the_digis(tmp_path):
+    out, truth = tmp_path / "sim.npz", tmp_path / "truth.npz"
+    flags = ("--events", 2, "--pileup", 3, "--detector", "phase2", "--threads", 1)
+    said = succeeded("simulate", out, "--truth", truth, *flags)
+    digis, happened = pixlab.simulate(2, pileup=3, seed=1, detector="phase2", truth=True)
+    assert pixlab.read(out) == digis
+    again = Truth.load(truth)
+    assert np.array_equal(again.crossings["row"], happened.crossings["row"])
+    assert f"{len(happened.crossings['row']):,} crossings" in said
+    assert "builtin, pythia8" in refused("simulate", out, "--generator", "herwig")
 
 
 def test_progress_is_for_terminals_alone(events, tmp_path):

@@ -593,6 +593,7 @@ def test_run3_sees_the_same_charge():
 
 
 def test_conditions_of_layers():
+    assert conditions_of("phase1") == conditions_of(PHASE1)
     assert per_layer(3.0, PHASE1).tolist() == [3.0] * 7
     assert per_layer((1, 2, 3, 4, 5, 6, 7), PHASE1).tolist() == [1, 2, 3, 4, 5, 6, 7]
 

@@ -5,8 +5,10 @@ Counts are those of cms-patatrack ``phase1PixelTopology.h``, ids those of
 disk positions those of the Phase-1 technical design report (CERN-LHCC-2012-016), blade layout
 that of ``Geometry/TrackerCommonData/data/PhaseI/pixfwdInnerDiskZplus.xml`` and
 ``pixfwdOuterDiskZplus.xml``: module centres are good to some millimetres, not aligned. Left out:
-the 12 degree tilt of the inner blades towards the beam spot, the staircase of their z positions,
-and which side of a module the readout chips are on.
+the 12 degree tilt of the inner blades towards the beam spot, and the staircase of their z positions.
+Which side of a module the readout chips are on, and with it the direction of rows, is taken from the
+reference data of the simulation: the normal ``axis_row x axis_col`` points outwards in even ladders,
+inwards in odd ones, and to -z in all disks.
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from pixlab.detectors import Detector
+from pixlab.detectors import Detector, get_detector
 from pixlab.errors import PixlabError
 
 __all__ = ["Conditions", "conditions_of", "per_layer"]
@@ -144,7 +144,7 @@ _OF = {
 }
 
 
-def conditions_of(detector: Detector) -> Conditions:
+def conditions_of(detector: str | Detector) -> Conditions:
     """The conditions under which a detector is simulated.
 
     Raises
@@ -152,6 +152,7 @@ def conditions_of(detector: Detector) -> Conditions:
     PixlabError
         If there are none for it.
     """
+    detector = get_detector(detector)
     if detector.name not in _OF:
         raise PixlabError(
             f"detector '{detector.name}' cannot be simulated", f"choose one of {', '.join(_OF)}"
