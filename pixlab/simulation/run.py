@@ -87,8 +87,9 @@ def simulate(
         Seed of the random numbers, 0 or larger.
     detector : str or Detector
         ``"phase1"`` (linear response, 135 e a count), ``"phase1-uniform"`` (the same with pixels of
-        one size), ``"phase1-run3"`` (tanh response, Run-3 thresholds), ``"phase2"`` or ``"phase2-25x100"`` (4-bit time over threshold) or one of these
-        with ``-premix`` behind it (linear 8-bit counts).
+        one size), ``"phase1-run3"`` (tanh response, Run-3 thresholds), ``"phase2"`` or
+        ``"phase2-25x100"`` (4-bit time over threshold), or one of these two with ``-premix`` behind
+        it (linear 8-bit counts).
     generator : str
         ``"builtin"``: particles drawn from parametrised spectra; ``"pythia8"``: Pythia 8, which is
         installed with ``pip install 'pixlab[pythia]'``.
