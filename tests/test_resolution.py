@@ -86,7 +86,8 @@ def straight(n: int = 400, n_events: int = 4, seed: int = 3):
     for i in range(n):
         way = np.array([np.cos(phi[i]), np.sin(phi[i]), np.sinh(eta[i])])
         for layer in range(4):
-            own = np.flatnonzero((detector.layer == layer) & (normal @ way > 0.7))
+            ahead = detector.position @ way > 0  # whichever way a module faces
+            own = np.flatnonzero((detector.layer == layer) & (np.abs(normal @ way) > 0.7) & ahead)
             t = (detector.position[own] * normal[own]).sum(axis=1) / (normal[own] @ way)
             off = t[:, None] * way - detector.position[own]
             u = (off * detector.axis_row[own]).sum(axis=1) * 1e4
@@ -133,9 +134,14 @@ def straight(n: int = 400, n_events: int = 4, seed: int = 3):
     return digis, truth
 
 
-def moved(digis: Digis, rows: int) -> Digis:
+def moved(digis: Digis, rows: int, *, in_azimuth: bool = False) -> Digis:
+    """Digis some rows further, or as many to the left of the way out."""
+    detector, module = digis.detector, digis.module
+    left = np.cross([0, 0, 1], detector.position[module])
+    facing = np.sign((detector.axis_row[module] * left).sum(axis=1)).astype(int)
+    by = rows * facing if in_azimuth else np.full(digis.n_digis, rows)
     return Digis.from_arrays(
-        digis.event, digis.detid, (digis.row + np.int64(rows)).clip(0, 159), digis.col, digis.adc,
+        digis.event, digis.detid, (digis.row + by).clip(0, 159), digis.col, digis.adc,
         detector=digis.detector, n_events=len(digis), duplicates="sum",
     )  # fmt: skip
 
@@ -168,15 +174,15 @@ def test_identity_changes_no_resolution(made):
 
 
 def test_a_shift_by_one_row_moves_hits_and_impact_parameter(made):
-    """All layers move along the same direction: tracks move by a pixel and do not bend."""
+    """Where all layers move along the same direction, tracks move by a pixel and do not bend."""
     digis, truth = made
     found = compare(digis, moved(digis, 1), truth=truth).resolution
     rows = found.hit_table().query("axis == 'row' and layer == 'BPIX 3'").iloc[0]
     assert rows.mean_after - rows.mean_before == pytest.approx(100, rel=0.1)
     cols = found.hit_table().query("axis == 'col' and layer == 'BPIX 3'").iloc[0]
     assert cols.mean_after == cols.mean_before
+    found = compare(digis, moved(digis, 1, in_azimuth=True), truth=truth).resolution
     tracks = found.track_table().query("layers == 4 and pt == 'over 3'").set_index("quantity")
-    # the barrel's rows grow with azimuth, to the left of the way
     assert tracks.mean_after["d0"] - tracks.mean_before["d0"] == pytest.approx(100, rel=0.15)
     assert tracks.ratio["z0"] == pytest.approx(1, abs=0.05)
 
