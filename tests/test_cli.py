@@ -58,6 +58,8 @@ def program(*args: object, **options: object) -> subprocess.Popen[str]:
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        # a shell's background job hands on that Ctrl-C is ignored
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         **options,
     )
 
@@ -175,7 +177,10 @@ def test_ctrl_c_ends_the_program_with_one_line(tmp_path):
         time.sleep(3)
         assert child.poll() is None
         child.send_signal(signal.SIGINT)
-        _, error = child.communicate(timeout=60)
+        try:
+            _, error = child.communicate(timeout=60)
+        finally:
+            child.kill()
     assert (child.returncode, error) == (130, "pixlab: interrupted\n")
     assert not out.exists()
 
