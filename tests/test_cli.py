@@ -172,6 +172,8 @@ def test_a_reader_that_leaves_ends_the_program_quietly():
 
 
 def test_ctrl_c_ends_the_program_with_one_line(tmp_path):
+    # what is being compiled is not interrupted, and that can take longer than a test should wait
+    succeeded("simulate", tmp_path / "one.npz", "--events", 1, "--pileup", 1)
     out = tmp_path / "many.npz"
     with program("simulate", out, "--events", 100_000) as child:
         time.sleep(3)
