@@ -18,6 +18,7 @@ from pixlab.plots.paper.base import layer_title, new_figure, paper_style
 from pixlab.plots.paper.counts import change, confusion, metric, residual, spectrum
 from pixlab.plots.paper.maps import modules, pixel_map, space_map
 from pixlab.plots.residuals import hit_residuals, track_residuals
+from pixlab.progress import Progress
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -98,6 +99,7 @@ def save(
     *,
     formats: Sequence[str] = ("pdf",),
     layers: Sequence[str] | None = None,
+    progress: Progress | None = None,
 ) -> list[Path]:
     """Write all figures of a comparison.
 
@@ -111,6 +113,8 @@ def save(
         Endings that matplotlib knows: pdf, png, svg.
     layers : sequence of str, optional
         As for `figures`.
+    progress : callable, optional
+        Called with the fraction done.
 
     Raises
     ------
@@ -124,7 +128,10 @@ def save(
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     written = []
-    for name, _, draw in figures(comparison, layers=layers):
+    drawings = list(figures(comparison, layers=layers))
+    for i, (name, _, draw) in enumerate(drawings):
+        if progress is not None:
+            progress(i / len(drawings), name)
         figure = draw()
         for ending in formats:
             path = folder / f"{name}.{ending}"
