@@ -290,7 +290,7 @@ def damaged() -> list[str]:
         (("modules",), [[0, 1]]),
         (("events",), None),
         (("pixlab_comparison",), 1),
-        (("pixlab_comparison",), 3),
+        (("pixlab_comparison",), 99),
         (("pixlab_comparison",), "x"),
         (("premixed",), {}),
     ]:

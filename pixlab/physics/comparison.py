@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Comparison", "compare"]
 
-_VERSION = 2  # of the JSON form
+_VERSION = 3  # of the JSON form
 
 
 def compare(

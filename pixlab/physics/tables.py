@@ -111,7 +111,7 @@ def shifts(totals: Totals) -> pandas.DataFrame:
     DataFrame
         One row each: ``axis`` ("row", "col"), ``layer``, ``size`` ("1" to "6+", "any"),
         ``clusters``, ``mean``, ``rms``, ``width`` (half of what holds the middle 68%) and ``beyond``
-        (share of shifts by more than a pixel, which are in `width` alone).
+        (share of shifts by more than two pixels, which are in `width` alone).
     """
     import pandas as pd
 
