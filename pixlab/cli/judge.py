@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from pixlab.digis import Digis
     from pixlab.physics import Comparison, Tolerances
+    from pixlab.simulation import Truth
 
 __all__ = ["COMMANDS"]
 
@@ -34,6 +35,11 @@ __all__ = ["COMMANDS"]
     "--full",
     is_flag=True,
     help="Also compare after pre-mixing, make maps, and measure FPD, KPD and a classifier.",
+)
+@click.option(
+    "--truth",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="What `pixlab simulate --truth` wrote with ORIGINAL: also measure hits, tracks and seeds.",
 )
 @click.option("--report", type=OUTPUT, help="Write all of it as one HTML page.")
 @click.option(
@@ -61,6 +67,7 @@ def compare(
     tolerance: str,
     premix: bool,
     full: bool,
+    truth: Path | None,
     report: Path | None,
     plots: Path | None,
     formats: tuple[str, ...],
@@ -77,6 +84,7 @@ def compare(
     from pixlab.physics import compare as run
 
     limits = Tolerances.of(tolerance)  # a wrong name shows before the work, not after
+    happened = None if truth is None else _truth(truth, how["events"])
     samples: dict[str, dict[str, hist.Hist]] = {}
     sides = [
         _counted(blocks(path, **how), name, samples) if histograms else blocks(path, **how)
@@ -84,7 +92,7 @@ def compare(
     ]
     after = premix or (None if full else False)
     with bar("compare") as progress:
-        found = run(*sides, premixed=after, deep=full, progress=progress)
+        found = run(*sides, premixed=after, deep=full, truth=happened, progress=progress)
     if histograms:
         write_root(histograms, samples)
     facts = {"original": name_of(original), "decoded": name_of(decoded)}
@@ -95,6 +103,14 @@ def compare(
     else:
         click.echo(found.summary(limits))
     raise click.exceptions.Exit(0 if verdict else OUTSIDE)
+
+
+def _truth(path: Path, events: slice | None) -> Truth:
+    from pixlab.simulation import Truth
+
+    if events is not None and events.start:
+        raise click.UsageError("--truth counts events from the first: take --events from 0 on")
+    return Truth.load(path)
 
 
 def _counted(
