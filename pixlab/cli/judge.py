@@ -106,10 +106,11 @@ def compare(
 
 
 def _truth(path: Path, events: slice | None) -> Truth:
+    from pixlab.errors import PixlabError
     from pixlab.simulation import Truth
 
     if events is not None and events.start:
-        raise click.UsageError("--truth counts events from the first: take --events from 0 on")
+        raise PixlabError("--truth counts events from the first", "take --events from 0 on")
     return Truth.load(path)
 
 
