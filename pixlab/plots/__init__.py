@@ -7,6 +7,7 @@ first figure is drawn. `pixlab.plots.paper` draws the same for publications, `re
 on one page.
 """
 
+from pixlab.plots import paper
 from pixlab.plots.maps import hit_map, hit_maps, occupancy_map
 from pixlab.plots.page import report
 from pixlab.plots.rates import rate_distortion
@@ -28,6 +29,7 @@ __all__ = [
     "layer_metric",
     "module_changes",
     "occupancy_map",
+    "paper",
     "rate_distortion",
     "report",
     "residual_spectra",
