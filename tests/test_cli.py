@@ -445,7 +445,8 @@ def test_compare_with_the_truth(tmp_path):
     digis, truth = tmp_path / "sim.npz", tmp_path / "truth.npz"
     succeeded("simulate", digis, "--events", 2, "--pileup", 5, "--seed", 3, "--truth", truth)
     found = json.loads(run("compare", digis, digis, "--truth", truth, "--json").stdout)
-    assert found["resolution"]["hits"].keys() == {"row", "col"}
+    assert {row["axis"] for row in found["resolution"]["hits"]} == {"row", "col"}
+    assert len(found["resolution"]["tracks"]) == 24
     assert run("compare", digis, digis, "--truth", truth, "--events", "0:1").exit_code == 0
     asked = ("compare", digis, digis, "--truth", truth, "--events", "1:2")
     assert "--truth counts events from the first" in refused(*asked)

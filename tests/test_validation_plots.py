@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import re
 from html.parser import HTMLParser
+from io import StringIO
 from itertools import islice
 
 import numpy as np
 import pytest
 
-from pixlab import plots
+from pixlab import plots, samples
 from pixlab.digis import Digis
 from pixlab.errors import PixlabError
 from pixlab.physics import METRICS, TOLERANCES, compare
 from pixlab.plots import paper
 from pixlab.plots.matched import layer_values, module_change, pair_bins, size_confusion_table
+from pixlab.study import Sweep
 from tests.helpers import random_digis
 from tests.physics_cases import distorted, shifted, tracks
 from tests.test_resolution import moved, straight
@@ -214,6 +216,43 @@ def test_a_figure_shows_the_numbers(noisy):
     np.testing.assert_allclose(drawn, 100 * noisy.values["charge_rms"])
     top, bottom = paper.spectrum(noisy, "size", "inner").axes
     assert (top.get_title("left"), bottom.get_xlabel()) == ("inner", "cluster size [pixels]")
+
+
+def test_a_figure_shows_itself_in_a_notebook_and_keeps_its_style(noisy):
+    figure = paper.confusion(noisy, "row")
+    assert figure._repr_png_().startswith(b"\x89PNG")
+    text = StringIO()
+    figure.savefig(text, format="svg")
+    assert "TeX Gyre Heros" in text.getvalue()
+
+
+# -- sweeps -----------------------------------------------------------------------------------
+@pytest.fixture(scope="module")
+def swept():
+    return Sweep.load(samples.sweep_path())
+
+
+def test_the_worst_check_of_each_setting(swept):
+    points = plots.verdict_points(swept, "analysis")
+    assert points.limits == {"analysis": 1.0}
+    for i, value in enumerate(points.value):
+        verdict = swept.comparison(i).passed("analysis")
+        assert bool(verdict) == (value <= 1)
+        worst = max(np.nan_to_num(check.used, nan=np.inf) for check in verdict.checks)
+        assert value == pytest.approx(np.clip(worst, 0.01, 100))
+    assert points.rate.tolist() == swept.table["bits_per_digi"].tolist()
+
+
+@pytest.mark.parametrize("tolerances", ["transparent", {"charge_rms": 0.05}])
+def test_fronts(swept, tolerances):
+    figure = render(plots.verdict_front(swept, tolerances))
+    assert figure.yaxis[0].axis_label.startswith("worst check over its ")
+    points = plots.verdict_points(swept, tolerances)
+    (axes,) = paper.front(points, logy=True).axes
+    drawn = {line.get_label(): line.get_xdata() for line in axes.lines}
+    assert set(points.codecs) <= set(drawn)
+    assert drawn["front"].tolist() == points.rate[points.front].tolist()
+    assert paper.front(plots.sweep_points(swept.table, "charge_rms")).axes[0].get_ylabel()
 
 
 # -- the page ---------------------------------------------------------------------------------

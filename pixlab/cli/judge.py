@@ -99,7 +99,7 @@ def compare(
     _drawn(found, limits, facts, report, plots, formats)
     verdict = found.passed(limits)
     if as_json:
-        print_json(found.to_dict() | {"verdict": verdict.to_dict()})
+        print_json(found.facts() | {"verdict": verdict.to_dict()})
     else:
         click.echo(found.summary(limits))
     raise click.exceptions.Exit(0 if verdict else OUTSIDE)

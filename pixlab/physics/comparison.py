@@ -257,17 +257,29 @@ class Comparison:
 
     __hash__ = None  # type: ignore[assignment]
 
-    def to_dict(self) -> dict[str, Any]:
-        """For JSON: ``table`` and ``errors`` are for readers, `from_json` uses the rest."""
-        data: dict[str, Any] = {"pixlab_comparison": _VERSION}
-        for name, values in (("table", self.values), ("errors", self.error_values)):
-            data[name] = {
-                metric: {
-                    layer: float(value) if np.isfinite(value) else None
-                    for layer, value in zip(self.layers, row, strict=True)
-                }
-                for metric, row in values.items()
+    def facts(self) -> dict[str, Any]:
+        """What a program may want to read, as JSON knows it: metrics, errors, and what else there is.
+
+        What is no number is None.
+        """
+        data: dict[str, Any] = {"detector": self.detector.name, "events": self.n_events}
+        for name in ("table", "errors", "nulls"):
+            data[name] = tables.plain(getattr(self, name).T.to_dict())
+        if self.premixed is not None:
+            data["premixed"] = self.premixed.facts()
+        if self.deep is not None:
+            data["deep"] = self.deep.to_dict()
+        if self.resolution is not None:
+            data["resolution"] = {
+                "hits": tables.records(self.resolution.hit_table()),
+                "tracks": tables.records(self.resolution.track_table()),
+                "seeds": tables.records(self.resolution.seed_table()),
             }
+        return data
+
+    def to_dict(self) -> dict[str, Any]:
+        """For JSON: ``table`` is for readers, `from_json` uses the rest."""
+        data = {"pixlab_comparison": _VERSION, "table": tables.plain(self.table.T.to_dict())}
         data |= keeping.to_dict(self.totals)
         if self.premixed is not None:
             data["premixed"] = self.premixed.to_dict()

@@ -8,9 +8,11 @@ on one page.
 """
 
 from pixlab.plots import paper
+from pixlab.plots.fronts import verdict_points
 from pixlab.plots.maps import hit_map, hit_maps, occupancy_map
 from pixlab.plots.page import report
-from pixlab.plots.rates import rate_distortion
+from pixlab.plots.points import sweep_points
+from pixlab.plots.rates import rate_distortion, verdict_front
 from pixlab.plots.residuals import hit_residuals, track_residuals
 from pixlab.plots.spectra import spectrum_ratio
 from pixlab.plots.validation import (
@@ -35,5 +37,8 @@ __all__ = [
     "residual_spectra",
     "size_confusion",
     "spectrum_ratio",
+    "sweep_points",
     "track_residuals",
+    "verdict_front",
+    "verdict_points",
 ]

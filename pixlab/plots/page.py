@@ -19,7 +19,6 @@ from pixlab.physics.metrics import METRICS
 from pixlab.physics.report import layer_table, legend, title, used_text
 from pixlab.physics.tolerances import TOLERANCES, Tolerances, Verdict
 from pixlab.plots.paper.album import Drawing, figures
-from pixlab.plots.paper.base import paper_style
 from pixlab.progress import Progress
 
 if TYPE_CHECKING:
@@ -128,9 +127,9 @@ class _Pictures:
             self._progress(self._done / len(self._all), f"figure {name}")
         self._done += 1
         text = StringIO()
-        # laid out in the widest of the fonts that a reader may have
-        with paper_style("DejaVu Sans"):
-            draw().savefig(text, format="svg", metadata={"Date": None, "Creator": None})
+        figure = draw()
+        figure.font = "DejaVu Sans"  # the widest of those that a reader may have instead
+        figure.savefig(text, format="svg", metadata={"Date": None, "Creator": None})
         svg = text.getvalue()
         svg = svg[svg.index("<svg") :]  # without the XML head, which has no place in a page
         svg = _LONG_NUMBER.sub(r"\1", svg)

@@ -14,7 +14,7 @@ from pixlab.physics.resolution import HITS, LAYERS, TRACKS
 from pixlab.physics.spectra import SPECTRA
 from pixlab.physics.tolerances import TOLERANCES
 from pixlab.plots.matched import pair_bins
-from pixlab.plots.paper.base import layer_title, new_figure, paper_style
+from pixlab.plots.paper.base import layer_title, new_figure
 from pixlab.plots.paper.counts import change, confusion, metric, residual, spectrum
 from pixlab.plots.paper.maps import modules, pixel_map, space_map
 from pixlab.plots.residuals import hit_residuals, track_residuals
@@ -135,7 +135,7 @@ def save(
         figure = draw()
         for ending in formats:
             path = folder / f"{name}.{ending}"
-            with paper_style(), atomic(path) as temporary:
+            with atomic(path) as temporary:
                 figure.savefig(temporary, format=ending, dpi=150)
             written.append(path)
     return written

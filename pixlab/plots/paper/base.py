@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
+from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
 from pixlab.plots.style import GREY, VALUES
@@ -13,11 +15,13 @@ if TYPE_CHECKING:
 
     from pixlab.physics import Comparison
 
-__all__ = ["layer_title", "new_figure", "paper_style", "title"]
+__all__ = ["FONT", "layer_title", "new_figure", "paper_style", "title"]
+
+FONT = "TeX Gyre Heros"
 
 
 @contextmanager
-def paper_style(font: str = "TeX Gyre Heros") -> Iterator[Any]:
+def paper_style(font: str = FONT) -> Iterator[Any]:
     """CMS's style of mplhep, a little smaller; text stays text in SVG and PDF."""
     import matplotlib as mpl
     import mplhep
@@ -39,10 +43,31 @@ def paper_style(font: str = "TeX Gyre Heros") -> Iterator[Any]:
         yield mplhep
 
 
-def new_figure(width: float = 9.0, height: float = 7.0) -> Figure:
+@cache
+def _figure_class() -> type[Figure]:
     from matplotlib.figure import Figure
 
-    return Figure(figsize=(width, height), layout="constrained")
+    class PaperFigure(Figure):
+        """A figure that is drawn in the style it was made in, whenever that is."""
+
+        font = FONT  # the one to lay texts out in
+
+        def savefig(self, *args: Any, **more: Any) -> None:
+            """Write it: to a path, or to a file with ``format=``."""
+            with paper_style(self.font):
+                super().savefig(*args, **more)
+
+        def _repr_png_(self) -> bytes:
+            stream = BytesIO()
+            self.savefig(stream, format="png", dpi=60)
+            return stream.getvalue()
+
+    return PaperFigure
+
+
+def new_figure(width: float = 9.0, height: float = 7.0) -> Any:
+    """An empty figure, inches."""
+    return _figure_class()(figsize=(width, height), layout="constrained")
 
 
 def title(axes: Any, comparison: Comparison, left: str) -> None:

@@ -9,12 +9,11 @@ import numpy as np
 from pixlab.plots.bins import spectrum_bins
 from pixlab.plots.matched import SIZE_NAMES, layer_values, pair_bins, size_confusion_table
 from pixlab.plots.paper.base import layer_title, new_figure, paper_style, title
-from pixlab.plots.points import sweep_points
+from pixlab.plots.points import Points
 from pixlab.plots.residuals import Residuals
 from pixlab.plots.style import BLUE, CODEC_COLOURS, GREY, ORANGE, SKY, VALUES
 
 if TYPE_CHECKING:
-    import pandas
     from matplotlib.figure import Figure
 
     from pixlab.physics import Comparison
@@ -241,19 +240,17 @@ def residual(comparison: Comparison, shown: Residuals) -> Figure:
     return figure
 
 
-def front(table: pandas.DataFrame, name: str, *, logy: bool = False) -> Figure:
+def front(points: Points, *, logy: bool = False) -> Figure:
     """Distortion over rate: a curve a codec, the front that no setting beats, and the limits.
 
     Parameters
     ----------
-    table : DataFrame
-        As in ``Sweep.table``.
-    name : str
-        One of `pixlab.physics.METRICS`, for all layers together.
+    points : Points
+        From ``sweep_points(sweep.table, metric)`` or ``verdict_points(sweep, tolerances)`` of
+        `pixlab.plots`.
     logy : bool
         Logarithmic distortion.
     """
-    points = sweep_points(table, name)
     with paper_style():
         figure = new_figure(10.0, 7.0)
         axes = figure.subplots()
@@ -272,7 +269,8 @@ def front(table: pandas.DataFrame, name: str, *, logy: bool = False) -> Figure:
             label="front", zorder=0,
         )  # fmt: skip
         for preset, limit in points.limits.items():
-            axes.axhline(limit, color=GREY, linestyle=_STYLES[preset], linewidth=1, label=preset)
+            line = _STYLES.get(preset, "-")
+            axes.axhline(limit, color=GREY, linestyle=line, linewidth=1, label=preset)
         if logy:
             axes.set_yscale("log")
         axes.set_xlabel("rate [bits/digi]")
