@@ -15,86 +15,98 @@ from numpy.typing import NDArray
 from pixlab.detectors import Detector
 from pixlab.errors import FormatError
 
-__all__ = ["RINGS", "Layout", "expected_lengths", "make_layout"]
+__all__ = ["RINGS", "Layout", "make_layout", "track_slopes"]
 
 RINGS = 128  # classes of modules with alike numbers of clusters
 _THICKNESS = 285.0  # um, `FACTS`: CMS sensors; elsewhere only the scale of a context
-_UNIT = 16  # expected lengths are kept in 1/16 pixel
-_MAX_LENGTH = 4000
+_UNIT = 16  # slopes are kept in 1/16 pixel
+_MOST = 4000
+_COLUMNS = 5  # of the table of slopes
 
 
 class Layout(NamedTuple):
     """Integer arrays that the coding kernels read; one row a module unless said.
 
-    ``rows``, ``cols``: int32; ``ring``: class for the number of clusters, below `RINGS`;
-    ``layer``: layer, at most 7; ``length``: int32[modules, 2], signed expected cluster length along
-    columns at the first and past the last column, in 1/16 column; ``sensor``: row of ``long_row``
-    and ``long_col``: uint8[sensors, side], 1 where a pixel is longer than the pitch.
+    ``rows``, ``cols``: int32; ``ring``: class for the number of clusters, below `RINGS`; ``layer``:
+    at most 7; ``slopes``: int32[modules, 5], see `track_slopes`; ``sensor``: row of ``long_row``
+    and ``long_col``: uint8[sensors, side + 2], 1 where a pixel is longer than the pitch; the first
+    and the last one are outside.
     """
 
     rows: NDArray[np.int32]
     cols: NDArray[np.int32]
     ring: NDArray[np.int32]
     layer: NDArray[np.int32]
-    length: NDArray[np.int32]
+    slopes: NDArray[np.int32]
     sensor: NDArray[np.int32]
     long_row: NDArray[np.uint8]
     long_col: NDArray[np.uint8]
 
 
-def expected_lengths(detector: Detector) -> NDArray[np.int16]:
-    """Columns that a track from the origin crosses in each module, signed: int16[modules, 2].
+def track_slopes(detector: Detector) -> NDArray[np.int16]:
+    """How a track from the origin crosses each module: int16[modules, 5].
 
-    In 1/16 column, at the first column and past the last; 0 where the table has no positions.
+    Columns that it crosses, signed, in 1/16, at the first column and past the last; the same of
+    rows; 1 where the module faces away from the origin. All 0 where the table has no positions.
     """
     normal = np.cross(detector.axis_row, detector.axis_col)
     distance = (detector.position * normal).sum(axis=1)
-    along = (detector.position * detector.axis_col).sum(axis=1)
-    half = np.array([s.col_sizes.sum() for s in detector.sensors])[detector.sensor] / 2e4  # cm
-    pitch = detector.pitch[:, 1]
-    with np.errstate(divide="ignore", invalid="ignore"):
-        slopes = np.stack([along - half, along + half], axis=1) / distance[:, None]
-    slopes = np.where(np.abs(distance[:, None]) > 1e-6, slopes, 0.0)
-    lengths = np.rint(slopes * _THICKNESS / pitch[:, None] * _UNIT)
-    return np.clip(lengths, -_MAX_LENGTH, _MAX_LENGTH).astype(np.int16)
+    table = np.zeros((len(detector), _COLUMNS), np.int16)
+    table[:, 4] = distance < 0
+    for i, (axis, pitch, sizes) in enumerate(
+        (
+            (detector.axis_col, detector.pitch[:, 1], [s.col_sizes.sum() for s in detector.sensors]),
+            (detector.axis_row, detector.pitch[:, 0], [s.row_sizes.sum() for s in detector.sensors]),
+        )
+    ):
+        along = (detector.position * axis).sum(axis=1)
+        half = np.array(sizes)[detector.sensor] / 2e4  # cm
+        with np.errstate(divide="ignore", invalid="ignore"):
+            slopes = np.stack([along - half, along + half], axis=1) / distance[:, None]
+        slopes = np.where(np.abs(distance[:, None]) > 1e-6, slopes, 0.0)
+        crossed = np.rint(slopes * _THICKNESS / pitch[:, None] * _UNIT)
+        table[:, 2 * i : 2 * i + 2] = np.clip(crossed, -_MOST, _MOST)
+    return table
 
 
 def make_layout(
-    detector: Detector, lengths: NDArray[np.int16], *, tile: tuple[int, int] = (1, 1)
+    detector: Detector, slopes: NDArray[np.int16], *, tile: tuple[int, int] = (1, 1)
 ) -> Layout:
     """The layout of a detector whose pixels are grouped into tiles of `tile` rows x columns.
 
     Raises
     ------
     FormatError
-        If the stored `lengths` do not fit the detector.
+        If the stored `slopes` do not fit the detector.
     """
-    if lengths.shape != (len(detector), 2) or lengths.dtype != np.int16:
-        raise FormatError("the model does not fit its detector: its length table has another shape")
+    if slopes.shape != (len(detector), _COLUMNS) or slopes.dtype != np.int16:
+        raise FormatError("the model does not fit its detector: its table of slopes is another")
     tile_rows, tile_cols = tile
     rows = -(-detector.rows.astype(np.int32) // tile_rows)
     cols = -(-detector.cols.astype(np.int32) // tile_cols)
-    length = lengths.astype(np.int32) // tile_cols
+    scaled = slopes.astype(np.int32)
+    scaled[:, :2] //= tile_cols
+    scaled[:, 2:4] //= tile_rows
     layer = np.minimum(detector.layer, 7).astype(np.int32)
-    middle = np.abs(lengths.astype(np.int64).sum(axis=1)) // 2
+    middle = np.abs(slopes[:, :2].astype(np.int64).sum(axis=1)) // 2
     # two classes an octave: 2 * bit length + the bit below the highest
     bits = np.array([int(v).bit_length() for v in middle], np.int64)
     below = np.where(bits > 1, (middle >> np.maximum(bits - 2, 0)) & 1, 0)
     ring = layer * 16 + np.minimum(2 * np.maximum(bits - 1, 0) + below, 15)
-    long_row = np.zeros((len(detector.sensors), int(rows.max(initial=1))), np.uint8)
-    long_col = np.zeros((len(detector.sensors), int(cols.max(initial=1))), np.uint8)
+    long_row = np.zeros((len(detector.sensors), int(rows.max(initial=1)) + 2), np.uint8)
+    long_col = np.zeros((len(detector.sensors), int(cols.max(initial=1)) + 2), np.uint8)
     for i, sensor in enumerate(detector.sensors):
         for table, sizes, pitch, step in (
             (long_row, sensor.row_sizes, sensor.pitch_row, tile_rows),
             (long_col, sensor.col_sizes, sensor.pitch_col, tile_cols),
         ):
-            table[i, np.unique(np.flatnonzero(sizes > 1.5 * pitch) // step)] = 1
+            table[i, np.unique(np.flatnonzero(sizes > 1.5 * pitch) // step) + 1] = 1
     return Layout(
         rows,
         cols,
         ring.astype(np.int32),
         layer,
-        length,
+        scaled,
         detector.sensor.astype(np.int32),
         long_row,
         long_col,

@@ -1,150 +1,219 @@
-"""Where clusters begin: how many in each module, and the gaps between them.
+"""Where clusters begin: how many roots each module has, and the gaps between them.
 
-Pixels are taken column by column. A digi is a *start* when none of its four neighbours that come
-earlier (the pixel above in its column, three in the column before) is hit. Everything else grows
-from starts (`shapes`). Starts are close to uniform in a module, so the gap to the next one is
-nearly geometric: it is coded with probabilities chosen by (pixels left) / (starts left), which
-comes within a few percent of log2 of the number of possible arrangements.
+A *root* is a run of hits that touches no run of the row above (`runs`); everything else grows from
+roots. They are close to uniform in a module, and how many there are is close to a Poisson number
+whose mean is known from the kind of module and the roots that the event still has to give.
+
+With k roots left on R pixels, the gap to the next one is about R / k. It is coded as the class of
+``gap * k / R``, four an octave, whose spectrum is the same for all densities, and the place in that
+class. That comes within a percent of log2 of the number of arrangements.
 """
 
 from __future__ import annotations
 
 import numpy as np
 from numba import njit
+from numpy.typing import NDArray
 
-from pixlab.coding.layout import RINGS
-from pixlab.coding.rangecoder import code_count, code_simple, finish, overrun, start
+from pixlab.coding.bits import bit_length
+from pixlab.coding.contexts import context_of
+from pixlab.coding.layout import RINGS, Layout
+from pixlab.coding.rans import (
+    Tables,
+    drained,
+    get,
+    get_bits,
+    get_uniform,
+    make_tables,
+    start_reading,
+    step_of,
+    step_of_bits,
+    step_of_uniform,
+)
 
-__all__ = ["POSITION_SLOTS", "code_positions", "column_order", "find_starts"]
+__all__ = ["GAP_CLASSES", "GAP_FEATURES", "code_positions", "count_tables", "learn_rates"]
 
-_GAPS = 128  # classes of (pixels left) / (starts left), four an octave
-_STRIDE = 512
-_EVENTS = (RINGS + _GAPS) * _STRIDE
-POSITION_SLOTS = _EVENTS + 4
-
-
-@njit(cache=True, nogil=True)
-def column_order(offsets, row, col, n_cols, frame_module):  # type: ignore[no-untyped-def]
-    """Order that sorts each frame by column, then row, given digis sorted by row, then column."""
-    order = np.empty(len(row), np.int64)
-    counts = np.zeros(n_cols.max() + 1 if len(n_cols) else 1, np.int64)
-    for f in range(len(offsets) - 1):
-        begin, end = offsets[f], offsets[f + 1]
-        if end - begin <= 48:  # insertion sort is stable, and fast for the few digis of a module
-            for i in range(begin, end):
-                key = col[i]
-                j = i
-                while j > begin and col[order[j - 1]] > key:
-                    order[j] = order[j - 1]
-                    j -= 1
-                order[j] = i
-            continue
-        width = n_cols[frame_module[f]]
-        counts[: width + 1] = 0
-        for i in range(begin, end):
-            counts[col[i] + 1] += 1
-        for c in range(width):
-            counts[c + 1] += counts[c]
-        for i in range(begin, end):
-            order[begin + counts[col[i]]] = i
-            counts[col[i]] += 1
-    return order
+GAP_CLASSES = 144
+GAP_FEATURES = 2
+_FINE = 8  # bits below the point of gap * k / R
+_COUNTS = 256  # symbols of a number of roots; the last one is an escape
+_MEANS = 45  # classes of the mean, four an octave, in 1/16
 
 
-@njit(cache=True, nogil=True)
-def find_starts(offsets, row, col, n_rows, frame_module):  # type: ignore[no-untyped-def]
-    """Starts of frames in column order: int64 offsets[frames + 1], int64 positions col*rows+row."""
-    starts = np.empty(len(row), np.int64)
-    start_offsets = np.zeros(len(offsets), np.int64)
-    n = 0
-    for f in range(len(offsets) - 1):
-        height = np.int64(n_rows[frame_module[f]])
-        before, before_end = offsets[f], offsets[f]  # digis of the column before
-        i = offsets[f]
-        while i < offsets[f + 1]:
-            column = col[i]
-            if before_end == before or col[before] + 1 != column:
-                before = before_end = i
-            p = before
-            begin = i
-            while i < offsets[f + 1] and col[i] == column:
-                r = np.int64(row[i])
-                while p < before_end and row[p] + 1 < r:
-                    p += 1
-                alone = p == before_end or row[p] > r + 1
-                if i > begin and row[i - 1] + 1 == r:
-                    alone = False
-                if alone:
-                    starts[n] = np.int64(column) * height + r
-                    n += 1
-                i += 1
-            before, before_end = begin, i
-        start_offsets[f + 1] = n
-    return start_offsets, starts[:n].copy()
+def learn_rates(layout: Layout, n_events: int, event: NDArray, module: NDArray, roots: NDArray):  # type: ignore[no-untyped-def,type-arg]
+    """Mean number of roots in a module of each ring, relative to the largest: uint16[RINGS]."""
+    modules = np.bincount(layout.ring, minlength=RINGS)
+    found = np.bincount(layout.ring[module], roots, minlength=RINGS)
+    mean = found / np.maximum(modules, 1)
+    mean[modules == 0] = 0
+    top = mean.max()
+    scaled = np.rint(mean / top * 65535) if top > 0 else np.ones(RINGS)
+    return np.maximum(scaled, 1).astype(np.uint16)
+
+
+def count_tables() -> Tables:
+    """Poisson frequencies of numbers of roots for each class of their mean."""
+    frequencies = np.empty((_MEANS, _COUNTS), np.int64)
+    for c in range(_MEANS):
+        mean = int(_lowest(c) + _lowest(c + 1))  # in 1/32
+        mode = min(mean >> 5, _COUNTS - 1)
+        weights = [0] * _COUNTS
+        weights[mode] = 1 << 40
+        for k in range(mode + 1, _COUNTS):
+            weights[k] = weights[k - 1] * mean // (32 * k)
+        for k in range(mode, 0, -1):
+            weights[k - 1] = weights[k] * 32 * k // mean
+        whole = sum(weights)
+        row = [max((w << 16) // whole, 1) for w in weights]
+        row[row.index(max(row))] += 65536 - sum(row)
+        frequencies[c] = row
+    return make_tables(frequencies)
 
 
 @njit(cache=True, nogil=True)
-def _gap_class(pixels, starts):  # type: ignore[no-untyped-def]
-    ratio = pixels // starts
-    bits = 0
-    while ratio >> (bits + 1):
-        bits += 1
-    fraction = (ratio >> (bits - 2)) & 3 if bits >= 2 else 0
-    return min(bits * 4 + fraction, _GAPS - 1)
+def _class_of(x):  # type: ignore[no-untyped-def]
+    """Class of a number, four an octave: the number itself up to 7."""
+    x = np.uint64(x)
+    bits = np.int64(bit_length(x))
+    if bits < 4:
+        return np.int64(x)
+    return ((bits - 2) << 2) + np.int64((x >> np.uint64(bits - 3)) & np.uint64(3))
+
+
+@njit(cache=True, nogil=True)
+def _lowest(c):  # type: ignore[no-untyped-def]
+    """The lowest number of a class."""
+    return c if c < 4 else (4 + (c & 3)) << ((c >> 2) - 1)
+
+
+@njit(cache=True, nogil=True)
+def _lowest_gap(c, pixels, roots):  # type: ignore[no-untyped-def]
+    """The lowest gap of a class."""
+    whole = np.uint64(roots) << np.uint64(_FINE)
+    return np.int64((np.uint64(_lowest(c)) * np.uint64(pixels) + whole - np.uint64(1)) // whole)
 
 
 @njit(cache=True, nogil=True)
 def code_positions(  # type: ignore[no-untyped-def]
-    reading, buf, layout, n_events, event, module, offsets, starts, table
-):
-    """Write or read the starts of `n_events` events.
+    mode, layout, roots_of_event, event, module, offsets, roots,
+    rates, counts, chooser, gaps, words, steps, features, symbols,
+):  # fmt: skip
+    """Write (mode 0), read (1) or describe (2) the roots of events.
 
-    ``event``, ``module``, ``offsets`` and ``starts`` describe the frames; reading fills them.
-    Returns (frames, bytes written or starts read); the first is -1 for damaged bytes, -2 where the
-    arrays are too small.
+    ``event``, ``module``, ``offsets`` and ``roots`` (row * cols + col) describe the frames; reading
+    fills them. Writing fills `steps`; describing fills `features` and `symbols` of the gaps.
+
+    Returns (frames, n): n is the number of steps, roots or gaps. Frames are -1 for damaged bytes,
+    -2 where arrays are too small.
     """
-    state = start(reading, buf)
-    frames, n = 0, 0
-    given = len(event)
-    for e in range(n_events):
-        some = 0 if reading else np.int64(frames < given and event[frames] == e)
-        some, state = code_simple(state, reading, buf, some, table, np.uint64(_EVENTS))
-        if not some:
-            if overrun(state, buf):
-                return -1, 0
-            continue
+    reading = mode == 1
+    state = start_reading(words)
+    x = np.zeros(GAP_FEATURES, np.uint8)
+    frames = n = done = 0
+    whole = np.int64(0)
+    for m in range(len(layout.rows)):
+        whole += np.int64(rates[layout.ring[m]])
+    for e in range(len(roots_of_event)):
+        left = np.int64(roots_of_event[e])
+        expected = whole
         for m in range(len(layout.rows)):
-            count = 0
-            if not reading and frames < given and event[frames] == e and module[frames] == m:
+            if left == 0:
+                break
+            rate = np.int64(rates[layout.ring[m]])
+            count = np.int64(0)
+            if not reading and frames < len(event) and event[frames] == e and module[frames] == m:
                 count = offsets[frames + 1] - offsets[frames]
-            ring = np.int64(layout.ring[m])
-            count, state = code_count(state, reading, buf, count, table, ring * _STRIDE)
+            if rate == expected:  # the last module has all that is left
+                count = left
+            else:
+                mean = min(_class_of((left * rate << 4) // expected), _MEANS - 1)
+                symbol = min(count, _COUNTS - 1)
+                if reading:
+                    symbol, state = get(state, words, counts, mean)
+                    count = symbol
+                elif mode == 0:
+                    steps[n] = step_of(counts, mean, symbol)
+                    n += 1
+                if symbol == _COUNTS - 1:
+                    for shift in (16, 0):
+                        part = (count >> shift) & 65535
+                        if reading:
+                            part, state = get_bits(state, words, 16)
+                            count = part if shift else (count << 16) | part
+                        elif mode == 0:
+                            steps[n] = step_of_bits(part, 16)
+                            n += 1
+            expected -= rate
             if count == 0:
                 continue
-            height = np.int64(layout.rows[m])
-            pixels = height * layout.cols[m]
+            width = np.int64(layout.cols[m])
+            pixels = np.int64(layout.rows[m]) * width
             if reading:
-                if count < 0 or count > pixels or overrun(state, buf):
+                if count > min(left, pixels) or state[4] > len(words):
                     return -1, 0
-                if frames >= given or n + count > len(starts):
+                if frames >= len(event) or done + count > len(roots):
                     return -2, 0
                 event[frames] = e
                 module[frames] = m
-            position = np.int64(-1)
-            for k in range(count):
-                slot = (RINGS + _gap_class(pixels - position - 1, count - k)) * _STRIDE
-                gap = 0 if reading else starts[n] - position - 1
-                gap, state = code_count(state, reading, buf, gap, table, slot)
-                position += gap + 1
-                # as many pixels must be left as there are starts to come
-                if reading:
-                    if gap < 0 or position + count - k > pixels:
+            left -= count
+            at = np.int64(0)
+            for k in range(count, 0, -1):
+                room = pixels - at
+                gap = np.int64(0) if reading else roots[done] - at
+                x[0] = min(k, 255)
+                x[1] = _class_of(room // k)
+                c = np.int64(0)
+                if mode != 1:
+                    c = _class_of((np.uint64(gap) * np.uint64(k) << np.uint64(_FINE)) // np.uint64(room))
+                if mode == 2:
+                    features[n] = x
+                    symbols[n] = c
+                    n += 1
+                else:
+                    context = context_of(x, chooser)
+                    if reading:
+                        c, state = get(state, words, gaps, context)
+                    else:
+                        steps[n] = step_of(gaps, context, c)
+                        n += 1
+                    first = _lowest_gap(c, room, k)
+                    choices = min(_lowest_gap(c + 1, room, k), room - k + 1) - first
+                    if choices < 1:
                         return -1, 0
-                    starts[n] = position
-                n += 1
+                    # the place in the class: up to 256 about equal parts, then raw bits
+                    low = max(np.int64(bit_length(np.uint64(choices - 1))) - 8, 0)
+                    parts = ((choices - 1) >> low) + 1
+                    place = gap - first
+                    if reading:
+                        place = np.int64(0)
+                    if parts > 1:
+                        if reading:
+                            place, state = get_uniform(state, words, parts)
+                        else:
+                            steps[n] = step_of_uniform(place >> low, parts)
+                            n += 1
+                    while low > 0:
+                        taken = min(low, 16)
+                        low -= taken
+                        if reading:
+                            part, state = get_bits(state, words, taken)
+                            place = (place << taken) | part
+                        else:
+                            steps[n] = step_of_bits((place >> low) & ((1 << taken) - 1), taken)
+                            n += 1
+                    if reading:
+                        if place >= choices:
+                            return -1, 0
+                        roots[done] = at + first + place
+                        at += first + place + 1
+                if not reading:
+                    at = roots[done] + 1
+                done += 1
             frames += 1
             if reading:
-                offsets[frames] = n
-        if overrun(state, buf):
+                offsets[frames] = done
+        if left:
             return -1, 0
-    return frames, n if reading else finish(state, buf)
+    if reading:
+        return (frames, done) if drained(state, words) else (-1, 0)
+    return frames, n

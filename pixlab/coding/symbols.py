@@ -1,108 +1,120 @@
-"""Symbols whose contexts are known beforehand: what a codec says of each cluster.
-
-Each symbol is a number below ``2**bits``, coded as a binary tree. Its contexts are given as one
-row of numbers below `CONTEXTS`; in each node of the tree their adaptive probabilities are mixed.
-"""
+"""Symbols whose features are known beforehand, in contexts that a tree chooses from them."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 from numba import njit
+from numpy.typing import NDArray
 
-from pixlab.coding.priors import restore, store
-from pixlab.coding.rangecoder import (
-    FRESH,
-    INPUTS,
-    UNIT_WEIGHT,
-    code_mixed,
-    finish,
-    overrun,
-    start,
-)
+from pixlab.coding.contexts import MAX_CONTEXTS, choose, grow, make_chooser
+from pixlab.coding.frequencies import estimate, restore, store
+from pixlab.coding.rans import drained, get, open_words, start_reading, step_of, write
 from pixlab.errors import FormatError
 
-__all__ = ["CONTEXTS", "INPUTS", "SYMBOL_BITS", "Symbols"]
+__all__ = ["MAX_SYMBOLS", "Symbols", "coarse"]
 
-CONTEXTS = 1024  # of one input
-SYMBOL_BITS = 10  # a tree of more bits would be too large to learn
-_ROWS = 64  # sets of mixing weights
+MAX_SYMBOLS = 256
+_CLASSES = 48
+_BYTE_BITS = 1.5  # what a stored frequency takes in a deflated model, about
+
+Array = NDArray[Any]
 
 
 class Symbols:
-    """Adaptive state for symbols of `bits` bits, and the two directions of coding.
+    """A way to code numbers below `n_symbols`, given a row of features for each.
 
     Parameters
     ----------
-    bits : int
-        1 to `SYMBOL_BITS`.
-    stored : array, optional
-        Starting probabilities that `learned` gave.
     name : str
-        Of the array, for the error message.
+        Of the arrays in the model.
+    arrays : mapping of str to array
+        Of the model; those called ``name.tree`` and ``name.codes`` are used.
+    n_features, n_symbols : int
+        How many there are; 2 to `MAX_SYMBOLS` symbols.
+
+    Raises
+    ------
+    FormatError
+        If the arrays are missing or damaged.
     """
 
-    def __init__(self, bits: int, stored: np.ndarray | None = None, name: str = "symbols") -> None:
-        self.bits = bits
-        self.table = np.full(INPUTS * CONTEXTS << bits, FRESH, np.uint32)
-        self.weights = np.full((_ROWS << bits) * INPUTS, int(0.3 * UNIT_WEIGHT), np.int32)
-        if stored is not None:
-            restore(name, self.table, stored)
+    def __init__(
+        self, name: str, arrays: Mapping[str, Array], n_features: int, n_symbols: int
+    ) -> None:
+        self.name = name
+        try:
+            self.chooser, n_contexts = make_chooser(arrays[f"{name}.tree"], n_features)
+            self.tables = restore(arrays[f"{name}.codes"], n_contexts, n_symbols)
+        except KeyError as error:
+            raise FormatError(f"the model has no array {error}") from error
+        except FormatError as error:
+            raise FormatError(f"'{name}': {error.cause}") from error
 
-    def encode(self, contexts: np.ndarray, values: np.ndarray) -> tuple[bytes, Symbols]:
-        """The bytes of `values` (int64[n]) in their `contexts` (int64[n, INPUTS]), and the state left."""
-        size = 2 * len(values) + 64
-        while True:
-            after = self._copy()
-            buf = np.zeros(size, np.uint8)
-            n = _code(False, buf, contexts, values, self.bits, after.table, after.weights)
-            if n >= 0:
-                return buf[:n].tobytes(), after
-            size *= 4
+    @staticmethod
+    def learn(
+        name: str,
+        features: NDArray[np.uint8],
+        symbols: Array,
+        n_symbols: int,
+        *,
+        most: int = MAX_CONTEXTS,
+        reuse: float = np.inf,
+    ) -> dict[str, Array]:
+        """The arrays of a model that suits these symbols; `reuse` as in `contexts.grow`."""
+        nodes = grow(
+            features,
+            coarse(symbols, n_symbols),
+            most=most,
+            context_bits=_BYTE_BITS * n_symbols,
+            reuse=reuse,
+        )
+        context = choose(features, make_chooser(nodes, features.shape[1])[0])
+        found = estimate(nodes, context, symbols, n_symbols)
+        return {f"{name}.tree": nodes, f"{name}.codes": store(found)}
 
-    def decode(self, contexts: np.ndarray, section: bytes) -> np.ndarray:
-        """The values that `encode` wrote: int64[n].
+    def encode(self, features: NDArray[np.uint8], symbols: Array) -> bytes:
+        """The section of `symbols`: int[n], with features uint8[n, n_features]."""
+        steps = np.empty(len(symbols), np.uint32)
+        _take_steps(choose(features, self.chooser), symbols, self.tables, steps)
+        return write(steps)
+
+    def decode(self, features: NDArray[np.uint8], section: bytes) -> NDArray[np.int64]:
+        """The symbols that `encode` wrote: int64[n].
 
         Raises
         ------
         FormatError
             If the section is damaged.
         """
-        state = self._copy()
-        values = np.zeros(len(contexts), np.int64)
-        buf = np.frombuffer(section, np.uint8).copy()
-        if _code(True, buf, contexts, values, self.bits, state.table, state.weights) < 0:
-            raise FormatError("the symbols of clusters are damaged")
-        return values
+        symbols = np.empty(len(features), np.int64)
+        if not _get_symbols(
+            open_words(section), choose(features, self.chooser), self.tables, symbols
+        ):
+            raise FormatError(f"the section of '{self.name}' is damaged")
+        return symbols
 
-    def learned(self) -> np.ndarray:
-        """The present state in a form that is small to store."""
-        return store(self.table)
 
-    def _copy(self) -> Symbols:
-        twin = object.__new__(Symbols)
-        twin.bits, twin.table, twin.weights = self.bits, self.table.copy(), self.weights.copy()
-        return twin
+def coarse(symbols: Array, n_symbols: int) -> NDArray[np.uint8]:
+    """Classes of about equally many symbols, few enough to grow a tree on."""
+    if n_symbols <= _CLASSES:
+        return symbols.astype(np.uint8)
+    below = np.cumsum(np.bincount(symbols, minlength=n_symbols))
+    share = np.maximum(below - 1, 0) * _CLASSES // max(len(symbols), 1)
+    return np.minimum(share, _CLASSES - 1).astype(np.uint8)[symbols]
 
 
 @njit(cache=True, nogil=True)
-def _code(reading, buf, contexts, values, bits, table, weights):  # type: ignore[no-untyped-def]
-    state = start(reading, buf)
-    slots = np.empty(INPUTS, np.uint64)
-    scratch = np.empty(INPUTS, np.int64)
-    for i in range(len(values)):
-        v = values[i]
-        # the first input also chooses the mixing weights
-        row = (contexts[i, 0] & (_ROWS - 1)) << bits
-        node = 1
-        for b in range(bits - 1, -1, -1):
-            for j in range(INPUTS):
-                slots[j] = np.uint64(((j * CONTEXTS + contexts[i, j]) << bits) + node)
-            bit, state = code_mixed(
-                state, reading, buf, (v >> b) & 1, table, slots, weights, row + node, scratch
-            )
-            node = node * 2 + bit
-        if reading:
-            values[i] = node - (1 << bits)
-            if overrun(state, buf):
-                return -1
-    return 0 if reading else finish(state, buf)
+def _take_steps(contexts, symbols, tables, steps):  # type: ignore[no-untyped-def]
+    for i in range(len(symbols)):
+        steps[i] = step_of(tables, contexts[i], symbols[i])
+
+
+@njit(cache=True, nogil=True)
+def _get_symbols(words, contexts, tables, symbols):  # type: ignore[no-untyped-def]
+    state = start_reading(words)
+    for i in range(len(symbols)):
+        symbols[i], state = get(state, words, tables, contexts[i])
+    return drained(state, words)
