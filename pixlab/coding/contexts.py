@@ -16,7 +16,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from pixlab.coding.bits import trailing_zeros
+from pixlab.coding.bits import kernel, trailing_zeros
 from pixlab.errors import FormatError
 
 __all__ = ["LEAF", "MAX_CONTEXTS", "Chooser", "choose", "context_of", "first_context"]
@@ -108,13 +108,17 @@ def first_context(low, high):  # type: ignore[no-untyped-def]
     return trailing_zeros(low) if low else np.uint64(64) + trailing_zeros(high)
 
 
-@njit(cache=True, nogil=True)
-def choose(features, chooser):  # type: ignore[no-untyped-def]
+def choose(features: NDArray[np.uint8], chooser: Chooser) -> NDArray[np.uint8]:
     """The context of each row of features: uint8[n]."""
     contexts = np.empty(len(features), np.uint8)
+    _choose(features, chooser, contexts)
+    return contexts
+
+
+@kernel
+def _choose(features, chooser, contexts):  # type: ignore[no-untyped-def]
     for i in range(len(features)):
         contexts[i] = context_of(features[i], chooser)
-    return contexts
 
 
 # -- growing ----------------------------------------------------------------------------------

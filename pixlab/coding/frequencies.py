@@ -16,7 +16,7 @@ from pixlab.coding.contexts import LEAF
 from pixlab.coding.rans import Tables, make_tables
 from pixlab.errors import FormatError
 
-__all__ = ["estimate", "restore", "store"]
+__all__ = ["estimate", "restore", "smoothed", "store"]
 
 _STEPS = 8  # of a stored logarithm in an octave
 _MOST = 16 * _STEPS  # a stored frequency of one
@@ -54,6 +54,13 @@ def estimate(nodes: Array, context: Array, symbols: Array, n_symbols: int) -> Ar
         if nodes[i, 0] == LEAF:
             found[begin] = mixed
     return found
+
+
+def smoothed(contexts: Array, symbols: Array, shape: tuple[int, int]) -> Array:
+    """Probabilities of symbols in given contexts, rare ones near equal: float[contexts, symbols]."""
+    counts = np.bincount(contexts * shape[1] + symbols, minlength=shape[0] * shape[1])
+    found = counts.reshape(shape) + 0.5
+    return found / found.sum(axis=1, keepdims=True)
 
 
 def _spans(nodes: Array) -> list[tuple[int, int, int]]:

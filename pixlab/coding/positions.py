@@ -15,7 +15,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from pixlab.coding.bits import bit_length
+from pixlab.coding.bits import bit_length, kernel
 from pixlab.coding.contexts import context_of
 from pixlab.coding.layout import RINGS, Layout
 from pixlab.coding.rans import (
@@ -40,7 +40,9 @@ _COUNTS = 256  # symbols of a number of roots; the last one is an escape
 _MEANS = 45  # classes of the mean, four an octave, in 1/16
 
 
-def learn_rates(layout: Layout, n_events: int, event: NDArray, module: NDArray, roots: NDArray):  # type: ignore[no-untyped-def,type-arg]
+def learn_rates(
+    layout: Layout, module: NDArray[np.int32], roots: NDArray[np.int64]
+) -> NDArray[np.uint16]:
     """Mean number of roots in a module of each ring, relative to the largest: uint16[RINGS]."""
     modules = np.bincount(layout.ring, minlength=RINGS)
     found = np.bincount(layout.ring[module], roots, minlength=RINGS)
@@ -93,22 +95,21 @@ def _lowest_gap(c, pixels, roots):  # type: ignore[no-untyped-def]
     return np.int64((np.uint64(_lowest(c)) * np.uint64(pixels) + whole - np.uint64(1)) // whole)
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def code_positions(  # type: ignore[no-untyped-def]
     mode, layout, roots_of_event, event, module, offsets, roots,
-    rates, counts, chooser, gaps, words, steps, features, symbols,
+    rates, counts, chooser, gaps, words, steps, x, features, symbols,
 ):  # fmt: skip
     """Write (mode 0), read (1) or describe (2) the roots of events.
 
     ``event``, ``module``, ``offsets`` and ``roots`` (row * cols + col) describe the frames; reading
-    fills them. Writing fills `steps`; describing fills `features` and `symbols` of the gaps.
+    fills them; `x` is scratch, uint8[GAP_FEATURES]. Writing fills `steps`; describing fills `features` and `symbols` of the gaps.
 
     Returns (frames, n): n is the number of steps, roots or gaps. Frames are -1 for damaged bytes,
     -2 where arrays are too small.
     """
     reading = mode == 1
     state = start_reading(words)
-    x = np.zeros(GAP_FEATURES, np.uint8)
     frames = n = done = 0
     whole = np.int64(0)
     for m in range(len(layout.rows)):
@@ -166,7 +167,8 @@ def code_positions(  # type: ignore[no-untyped-def]
                 if mode != 1:
                     c = _class_of((np.uint64(gap) * np.uint64(k) << np.uint64(_FINE)) // np.uint64(room))
                 if mode == 2:
-                    features[n] = x
+                    features[n, 0] = x[0]
+                    features[n, 1] = x[1]
                     symbols[n] = c
                     n += 1
                 else:

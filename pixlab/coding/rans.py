@@ -19,7 +19,11 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from pixlab.coding.bits import kernel
+
 __all__ = [
+    "NO_STEPS",
+    "NO_WORDS",
     "Tables",
     "drained",
     "get",
@@ -72,7 +76,7 @@ def make_tables(frequencies: NDArray[Any]) -> Tables:
     return Tables(last.ravel(), hint.ravel(), np.uint64(stride), np.uint64(bits))
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _fill_hints(ends, shift, hint):  # type: ignore[no-untyped-def]
     for c in range(len(hint)):
         s = 0
@@ -118,7 +122,7 @@ def write(steps: NDArray[np.uint32]) -> bytes:
     return words[first:].tobytes()
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _write(steps, words):  # type: ignore[no-untyped-def]
     """Fill `words` from the end; return where they begin."""
     # the state that takes a step now is `a`; going backwards, they turn the other way round
@@ -151,6 +155,11 @@ def open_words(section: bytes) -> NDArray[np.uint32]:
     words = np.frombuffer(section[:whole], "<u4").astype(np.uint32)
     short = whole < len(section) or len(words) < 2 * STATES
     return np.append(words, np.zeros(2 * STATES, np.uint32)) if short else words
+
+
+# what kernels take that have nothing to read or to write
+NO_WORDS = open_words(b"")
+NO_STEPS = np.empty(0, np.uint32)
 
 
 @njit(inline="always")

@@ -9,10 +9,15 @@ likely is how the cluster has grown so far, against what a track would do in thi
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 from numba import njit
+from numpy.typing import NDArray
 
+from pixlab.coding.bits import kernel
 from pixlab.coding.contexts import context_of
+from pixlab.coding.layout import Layout
 from pixlab.coding.rans import (
     drained,
     get,
@@ -22,7 +27,8 @@ from pixlab.coding.rans import (
     step_of_bits,
 )
 
-__all__ = ["LENGTHS", "PLACES", "RUN_FEATURES", "code_runs", "find_runs"]
+__all__ = ["LENGTHS", "PLACES", "RUN_FEATURES", "Runs", "code_runs", "find_runs"]
+__all__ += ["scratch_for"]
 
 RUN_FEATURES = 20
 LENGTHS = 32  # symbols of a length; the last one is an escape
@@ -36,14 +42,24 @@ _LONG = 3  # parents longer than this have two ends
 _BEGIN, _END, _DEPTH, _LEFT, _RIGHT, _FIRST, _LAST, _ABOVE = range(8)
 
 
+class Runs(NamedTuple):
+    """Runs of frames.
+
+    ``first``: int64[runs + 1], first digi of each run; ``parent``: int64[runs], -1 for a root;
+    ``offsets``, ``root_offsets``: int64[frames + 1], first run and root of each frame; ``roots``:
+    int64[roots], row * cols + col of where they begin.
+    """
+
+    first: NDArray[np.int64]
+    parent: NDArray[np.int64]
+    offsets: NDArray[np.int64]
+    root_offsets: NDArray[np.int64]
+    roots: NDArray[np.int64]
+
+
 @njit(cache=True, nogil=True)
 def find_runs(offsets, row, col, n_cols, frame_module):  # type: ignore[no-untyped-def]
-    """Runs of frames whose digis are sorted by row, then column.
-
-    Returns the first digi of each run and one past the last run's (int64[runs + 1]), its parent
-    (-1 for a root), the first run of each frame, the first root of each frame, and the roots as
-    row * cols + col.
-    """
+    """The columns of `Runs`, of frames whose digis are sorted by row, then column."""
     first = np.empty(len(row) + 1, np.int64)
     parent = np.empty(len(row), np.int64)
     roots = np.empty(len(row), np.int64)
@@ -80,6 +96,13 @@ def find_runs(offsets, row, col, n_cols, frame_module):  # type: ignore[no-untyp
     return first[: n + 1], parent[:n], run_offsets, root_offsets, roots[:n_roots].copy()
 
 
+def scratch_for(layout: Layout) -> tuple[NDArray[np.uint8], NDArray[np.uint8], NDArray[np.int64]]:
+    """Two rows of features and three of runs, one above the other."""
+    wide = layout.long_col.shape[1] // 2 + 2
+    x, x_root = np.zeros((2, RUN_FEATURES), np.uint8)
+    return x, x_root, np.zeros((3 * wide, 8), np.int64)
+
+
 @njit(inline="always")
 def _byte(value):  # type: ignore[no-untyped-def]
     return np.uint8(min(max(value, 0), 255))
@@ -96,7 +119,8 @@ def _code(mode, state, words, n, steps, log, x, what, chooser, tables, symbol): 
         else:
             log[n, 0] = what
             log[n, 1] = symbol
-            log[n, 2:] = x
+            for j in range(RUN_FEATURES):
+                log[n, 2 + j] = x[j]
         n += 1
     return symbol, state, n
 
@@ -112,26 +136,24 @@ def _escape(mode, state, words, n, steps, value):  # type: ignore[no-untyped-def
     return value, state, n
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def code_runs(  # type: ignore[no-untyped-def]
-    mode, layout, module, first, parent, run_offsets, root_offsets, roots, offsets, row, col,
-    begun, begun_tables, placed, placed_tables, ended, ended_tables, words, steps, log,
+    mode, layout, module, found, offsets, row, col,
+    begun, begun_tables, placed, placed_tables, ended, ended_tables, words, steps, x, x_root, runs, log,
 ):  # fmt: skip
     """Write (mode 0), read (1) or describe (2) the digis of frames whose roots are known.
 
-    ``first``, ``parent`` and ``run_offsets`` are those of `find_runs`, of no use when reading,
-    which fills ``offsets`` (first digi of each frame), ``row`` and ``col``. Writing fills `steps`;
-    describing fills `log`: uint8[n, 2 + RUN_FEATURES], rows of 0 (length of a root), 1 (begin of a
-    child) or 2 (length of a child), the symbol and its features.
+    Of ``found`` (`Runs`), reading needs the roots alone; it fills ``offsets`` (first digi of each
+    frame), ``row`` and ``col``. Writing fills `steps`; describing fills `log`: uint8[n, 2 +
+    RUN_FEATURES], rows of 0 (length of a root), 1 (begin of a child) or 2 (length of a child), the
+    symbol and its features.
 
     Returns the number of steps, digis or rows; -1 for damaged bytes, -2 where `row` is too small.
     """
     reading = mode == 1
+    first, parent, run_offsets, root_offsets, roots = found
     state = start_reading(words)
-    x = np.zeros(RUN_FEATURES, np.uint8)
-    x_root = np.zeros(RUN_FEATURES, np.uint8)
-    wide = np.int64(layout.long_col.shape[1]) // 2 + 2
-    runs = np.zeros((3 * wide, 8), np.int64)
+    wide = len(runs) // 3
     above, here, fresh = 0, wide, 2 * wide  # rows of `runs`: of the row above, children, roots
     n = digis = np.int64(0)
     for f in range(len(module)):
@@ -164,29 +186,31 @@ def code_runs(  # type: ignore[no-untyped-def]
             r_here = r
             floor = np.int64(0)  # the first column where a child may begin
             for p in range(n_above):
-                up = runs[above + p]
-                if floor > min(up[_END] + 1, width - 1):
+                up = above + p
+                up_begin, up_end = runs[up, _BEGIN], runs[up, _END]
+                if floor > min(up_end + 1, width - 1):
                     continue
-                size = up[_END] - up[_BEGIN] + 1
-                track = slope + (slope_end - slope) * up[_BEGIN] // width
+                up_first, up_last = runs[up, _FIRST], runs[up, _LAST]
+                size = up_end - up_begin + 1
+                track = slope + (slope_end - slope) * up_begin // width
                 x[0] = _byte(size)
-                x[1] = _byte(up[_DEPTH])
-                x[2] = _byte(up[_LEFT] + 64)
-                x[3] = _byte(up[_RIGHT] + 64)
-                x[4] = _byte(up[_LAST] - up[_FIRST] + 1)
-                x[5] = _byte(up[_BEGIN] - up[_FIRST])
-                x[6] = _byte(up[_LAST] - up[_END])
+                x[1] = _byte(runs[up, _DEPTH])
+                x[2] = _byte(runs[up, _LEFT] + 64)
+                x[3] = _byte(runs[up, _RIGHT] + 64)
+                x[4] = _byte(up_last - up_first + 1)
+                x[5] = _byte(up_begin - up_first)
+                x[6] = _byte(up_last - up_end)
                 x[7] = _byte(abs(track) >> 2)
                 x[8] = _byte((track >> 3) + 128)
-                x[13] = _byte(runs[above + p + 1, _BEGIN] - up[_END]) if p + 1 < n_above else 255
+                x[13] = _byte(runs[above + p + 1, _BEGIN] - up_end) if p + 1 < n_above else 255
                 x[15] = (
-                    long_col[up[_BEGIN] + 1] | long_col[up[_END] + 1] << 1
-                    | long_col[up[_BEGIN]] << 2 | long_col[up[_END] + 2] << 3
+                    long_col[up_begin + 1] | long_col[up_end + 1] << 1
+                    | long_col[up_begin] << 2 | long_col[up_end + 2] << 3
                 )  # fmt: skip
-                x[16] = _byte((abs(track) >> 2) - 4 * (up[_LAST] - up[_FIRST] + 1) + 128)
-                x[17] = _byte(up[_ABOVE])
+                x[16] = _byte((abs(track) >> 2) - 4 * (up_last - up_first + 1) + 128)
+                x[17] = _byte(runs[up, _ABOVE])
                 more = 0
-                while floor <= min(up[_END] + 1, width - 1):
+                while floor <= min(up_end + 1, width - 1):
                     begin = end = np.int64(0)
                     symbol = np.int64(0)
                     if not reading:
@@ -195,13 +219,13 @@ def code_runs(  # type: ignore[no-untyped-def]
                         if r < run_offsets[f + 1] and row[first[r]] == y and parent[r] == r_above + p:
                             begin, end = np.int64(col[first[r]]), np.int64(col[first[r + 1] - 1])
                             r += 1
-                            if size > _LONG and begin >= up[_END] - 1:
-                                symbol = _AT_END + begin - up[_END] + 1
-                            elif -_NEAR <= begin - up[_BEGIN] < _NEAR:
-                                symbol = begin - up[_BEGIN] + _NEAR + 1
+                            if size > _LONG and begin >= up_end - 1:
+                                symbol = _AT_END + begin - up_end + 1
+                            elif -_NEAR <= begin - up_begin < _NEAR:
+                                symbol = begin - up_begin + _NEAR + 1
                             else:
                                 symbol = _FAR
-                    x[12] = _byte(min(up[_BEGIN] - floor, 14) + 2)
+                    x[12] = _byte(min(up_begin - floor, 14) + 2)
                     x[18] = more
                     symbol, state, n = _code(
                         mode, state, words, n, steps, log, x, 1, placed, placed_tables, symbol
@@ -212,14 +236,14 @@ def code_runs(  # type: ignore[no-untyped-def]
                         begin, state, n = _escape(mode, state, words, n, steps, begin)
                     elif reading:
                         if symbol >= _AT_END:
-                            begin = symbol - _AT_END - 1 + up[_END]
+                            begin = symbol - _AT_END - 1 + up_end
                         else:
-                            begin = symbol - _NEAR - 1 + up[_BEGIN]
-                    shift = begin - up[_BEGIN]
+                            begin = symbol - _NEAR - 1 + up_begin
+                    shift = begin - up_begin
                     # a child that begins well to the left must reach its parent
-                    short = up[_BEGIN] - 1 if shift < -1 else begin
+                    short = up_begin - 1 if shift < -1 else begin
                     x[18] = _byte(shift + 64)
-                    x[19] = _byte(begin - up[_END] + 128)
+                    x[19] = _byte(begin - up_end + 128)
                     extra = end - short
                     symbol, state, n = _code(
                         mode, state, words, n, steps, log, x, 2, ended, ended_tables,
@@ -232,14 +256,14 @@ def code_runs(  # type: ignore[no-untyped-def]
                         extra, state, n = _escape(mode, state, words, n, steps, extra)
                     if reading:
                         end = short + extra
-                        if begin < floor or end >= width or begin > up[_END] + 1:
+                        if begin < floor or end >= width or begin > up_end + 1:
                             return -1
-                    run = runs[here + n_here]
-                    run[_BEGIN], run[_END] = begin, end
-                    run[_DEPTH] = up[_DEPTH] + 1
-                    run[_LEFT], run[_RIGHT] = shift, end - up[_END]
-                    run[_FIRST], run[_LAST] = min(up[_FIRST], begin), max(up[_LAST], end)
-                    run[_ABOVE] = size
+                    run = here + n_here
+                    runs[run, _BEGIN], runs[run, _END] = begin, end
+                    runs[run, _DEPTH] = runs[up, _DEPTH] + 1
+                    runs[run, _LEFT], runs[run, _RIGHT] = shift, end - up_end
+                    runs[run, _FIRST], runs[run, _LAST] = min(up_first, begin), max(up_last, end)
+                    runs[run, _ABOVE] = size
                     n_here += 1
                     floor = end + 2
                     more = 1
@@ -272,10 +296,10 @@ def code_runs(  # type: ignore[no-untyped-def]
                 end = begin + extra
                 if end >= width:
                     return -1
-                run = runs[fresh + n_fresh]
-                run[_BEGIN], run[_END] = begin, end
-                run[_DEPTH] = run[_LEFT] = run[_RIGHT] = run[_ABOVE] = 0
-                run[_FIRST], run[_LAST] = begin, end
+                run = fresh + n_fresh
+                runs[run, _BEGIN], runs[run, _END] = begin, end
+                runs[run, _DEPTH] = runs[run, _LEFT] = runs[run, _RIGHT] = runs[run, _ABOVE] = 0
+                runs[run, _FIRST], runs[run, _LAST] = begin, end
                 n_fresh += 1
             # -- both in order become the row above
             if n_fresh == 0:
@@ -285,11 +309,13 @@ def code_runs(  # type: ignore[no-untyped-def]
                 i = j = 0
                 for k in range(n_here + n_fresh):
                     if j == n_fresh or (i < n_here and runs[here + i, _BEGIN] < runs[fresh + j, _BEGIN]):
-                        runs[above + k] = runs[here + i]
+                        run = here + i
                         i += 1
                     else:
-                        runs[above + k] = runs[fresh + j]
+                        run = fresh + j
                         j += 1
+                    for c in range(8):
+                        runs[above + k, c] = runs[run, c]
                 n_above = n_here + n_fresh
             if reading:
                 free = np.int64(0)

@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
-from pixlab.coding.contexts import MAX_CONTEXTS, choose, grow, make_chooser
+from pixlab.coding.bits import kernel
+from pixlab.coding.contexts import LEAF, MAX_CONTEXTS, choose, grow, make_chooser
 from pixlab.coding.frequencies import estimate, restore, store
 from pixlab.coding.rans import drained, get, open_words, start_reading, step_of, write
 from pixlab.errors import FormatError
@@ -52,6 +52,12 @@ class Symbols:
             raise FormatError(f"the model has no array {error}") from error
         except FormatError as error:
             raise FormatError(f"'{name}': {error.cause}") from error
+
+    @staticmethod
+    def blank(name: str, n_symbols: int) -> dict[str, Array]:
+        """The arrays of a model that knows nothing: one context, and all symbols alike."""
+        nodes = np.array([[LEAF, 0]], np.uint8)
+        return {f"{name}.tree": nodes, f"{name}.codes": np.zeros((1, n_symbols), np.uint8)}
 
     @staticmethod
     def learn(
@@ -106,13 +112,13 @@ def coarse(symbols: Array, n_symbols: int) -> NDArray[np.uint8]:
     return np.minimum(share, _CLASSES - 1).astype(np.uint8)[symbols]
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _take_steps(contexts, symbols, tables, steps):  # type: ignore[no-untyped-def]
     for i in range(len(symbols)):
         steps[i] = step_of(tables, contexts[i], symbols[i])
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _get_symbols(words, contexts, tables, symbols):  # type: ignore[no-untyped-def]
     state = start_reading(words)
     for i in range(len(symbols)):
