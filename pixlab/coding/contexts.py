@@ -5,12 +5,16 @@ tree asks one feature at a time, "at most so much?", and ends in a context. It i
 nodes in depth-first order, and looked up without a walk (C. Lucchese et al., QuickScorer,
 SIGIR 2015): for each feature and value, a mask says which contexts are still possible; the lowest
 bit that is left in all of them is the context. No branch depends on the data.
+
+Several small features that are known together make a *look*: one index, for which the masks of its
+features are combined beforehand.
 """
 
 from __future__ import annotations
 
 import heapq
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numba import njit
@@ -19,8 +23,8 @@ from numpy.typing import NDArray
 from pixlab.coding.bits import kernel, trailing_zeros
 from pixlab.errors import FormatError
 
-__all__ = ["LEAF", "MAX_CONTEXTS", "Chooser", "choose", "context_of", "first_context"]
-__all__ += ["grow", "make_chooser"]
+__all__ = ["LEAF", "MAX_CONTEXTS", "Look", "choose", "features_of", "first_context", "grow"]
+__all__ += ["joint_look", "make_masks", "plain_looks"]
 
 MAX_CONTEXTS = 128  # two words of a mask
 LEAF = 255  # in place of a feature
@@ -34,25 +38,37 @@ Array = NDArray[Any]
 
 
 # -- looking up -------------------------------------------------------------------------------
-class Chooser(NamedTuple):
-    """A tree laid out for looking up.
-
-    ``used``: int64[k], the features that it asks for; ``masks``: uint64[k * 512], two words of
-    possible contexts for each of their values.
-    """
-
-    used: NDArray[np.int64]
-    masks: NDArray[np.uint64]
+# What the features of a look are at each of its indices: uint8[features, size]
+Look = NDArray[np.uint8]
 
 
-def make_chooser(nodes: Array, n_features: int) -> tuple[Chooser, int]:
-    """The chooser of a stored tree, and its number of contexts.
+def plain_looks(n_features: int) -> list[Look]:
+    """Looks that are the features themselves, one by one."""
+    return [np.arange(_VALUES, dtype=np.uint8)[None]] * n_features
+
+
+def joint_look(*sizes: int) -> Look:
+    """A look of several features below `sizes`; the last one runs fastest in its index."""
+    return np.indices(sizes).reshape(len(sizes), -1).astype(np.uint8)
+
+
+def features_of(looks: Sequence[Look], indices: NDArray[Any]) -> NDArray[np.uint8]:
+    """The features at the indices of looks: uint8[n, features] of int[n, looks]."""
+    return np.concatenate([look[:, indices[:, i]] for i, look in enumerate(looks)]).T.copy()
+
+
+def make_masks(nodes: Array, looks: Sequence[Look]) -> tuple[NDArray[np.uint64], int]:
+    """The masks of a stored tree, and its number of contexts.
+
+    Masks are uint64[2 * sizes of all looks]: two words of possible contexts for each index of the
+    first look, of the second one, and so on.
 
     Raises
     ------
     FormatError
         If the nodes are not those of a tree over the features.
     """
+    n_features = sum(len(look) for look in looks)
     good = (
         nodes.ndim == 2
         and nodes.shape[1:] == (2,)
@@ -63,8 +79,13 @@ def make_chooser(nodes: Array, n_features: int) -> tuple[Chooser, int]:
     masks = np.full((n_features, _VALUES, 2), ~np.uint64(0))
     if not good or _fill_masks(np.ascontiguousarray(nodes), masks) != len(nodes):
         raise FormatError("a decision tree of the model is damaged")
-    used = np.unique(nodes[nodes[:, 0] != LEAF, 0]).astype(np.int64)
-    return Chooser(used, masks[used].ravel()), (len(nodes) + 1) // 2
+    parts = []
+    first = 0
+    for look in looks:
+        each = [masks[first + i][values] for i, values in enumerate(look)]
+        parts.append(np.bitwise_and.reduce(each).ravel())
+        first += len(look)
+    return np.concatenate(parts), (len(nodes) + 1) // 2
 
 
 @njit(cache=True, nogil=True)
@@ -92,33 +113,27 @@ def _fill_masks(nodes, masks):  # type: ignore[no-untyped-def]
 
 
 @njit(inline="always")
-def context_of(x, chooser):  # type: ignore[no-untyped-def]
-    """The context of a row of features."""
-    low = high = ~np.uint64(0)
-    for j in range(len(chooser.used)):
-        at = (j * _VALUES + np.int64(x[chooser.used[j]])) * 2
-        low &= chooser.masks[at]
-        high &= chooser.masks[at + 1]
-    return first_context(low, high)
-
-
-@njit(inline="always")
 def first_context(low, high):  # type: ignore[no-untyped-def]
     """The context that two words of possible ones leave."""
     return trailing_zeros(low) if low else np.uint64(64) + trailing_zeros(high)
 
 
-def choose(features: NDArray[np.uint8], chooser: Chooser) -> NDArray[np.uint8]:
-    """The context of each row of features: uint8[n]."""
+def choose(features: NDArray[np.uint8], masks: NDArray[np.uint64]) -> NDArray[np.uint8]:
+    """The context of each row of features, which are looks themselves: uint8[n]."""
     contexts = np.empty(len(features), np.uint8)
-    _choose(features, chooser, contexts)
+    _choose(features, masks, contexts)
     return contexts
 
 
 @kernel
-def _choose(features, chooser, contexts):  # type: ignore[no-untyped-def]
+def _choose(features, masks, contexts):  # type: ignore[no-untyped-def]
     for i in range(len(features)):
-        contexts[i] = context_of(features[i], chooser)
+        low = high = ~np.uint64(0)
+        for f in range(features.shape[1]):
+            at = (f * _VALUES + np.int64(features[i, f])) * 2
+            low &= masks[at]
+            high &= masks[at + 1]
+        contexts[i] = first_context(low, high)
 
 
 # -- growing ----------------------------------------------------------------------------------

@@ -15,16 +15,26 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pixlab.coding.contexts import features_of
 from pixlab.coding.layout import RINGS, Layout
 from pixlab.coding.positions import (
     GAP_CLASSES,
-    GAP_FEATURES,
+    GAP_LOOKS,
     code_positions,
     count_tables,
     learn_rates,
 )
 from pixlab.coding.rans import NO_STEPS, NO_WORDS, open_words, write
-from pixlab.coding.runs import LENGTHS, PLACES, RUN_FEATURES, Runs, code_runs, find_runs, scratch_for
+from pixlab.coding.runs import (
+    LENGTHS,
+    N_LOOKS,
+    PLACES,
+    RUN_LOOKS,
+    Runs,
+    code_runs,
+    find_runs,
+    scratch_for,
+)
 from pixlab.coding.symbols import Symbols
 from pixlab.errors import FormatError
 
@@ -36,8 +46,8 @@ _WRITE, _READ, _DESCRIBE = 0, 1, 2
 Array = NDArray[Any]
 
 # what the kernels take where they have nothing to read or to write
-_NO_LOG = np.empty((0, 2 + RUN_FEATURES), np.uint8)
-_NO_GAPS = np.empty((0, GAP_FEATURES), np.uint8)
+_NO_LOG = np.empty((0, 2 + N_LOOKS), np.uint16)
+_NO_GAPS = np.empty((0, len(GAP_LOOKS)), np.uint8)
 _NO_SYMBOLS = np.empty(0, np.uint8)
 _NO_PIXELS = np.empty(0, np.uint16)
 _NONE = np.empty(0, np.int64)
@@ -83,8 +93,11 @@ class HitCoder:
             raise FormatError("array 'hits.rates' of the model is missing or damaged")
         self._rates = rates.astype(np.int64)
         self._counts = count_tables()
-        self._gaps = Symbols("hits.gaps", arrays, GAP_FEATURES, GAP_CLASSES)
-        self._runs = [Symbols(f"hits.{k}", arrays, RUN_FEATURES, n) for k, n in _RUNS.items()]
+        self._gaps = Symbols("hits.gaps", arrays, GAP_LOOKS, GAP_CLASSES)
+        self._runs = [
+            Symbols(f"hits.{name}", arrays, looks, n_symbols)
+            for (name, n_symbols), looks in zip(_RUNS.items(), RUN_LOOKS, strict=True)
+        ]
 
     @staticmethod
     def learn(
@@ -97,20 +110,19 @@ class HitCoder:
         for name, n_symbols in _RUNS.items():
             arrays |= Symbols.blank(f"hits.{name}", n_symbols)
         coder = HitCoder(layout, arrays)
-        features = np.empty((len(found.roots), GAP_FEATURES), np.uint8)
+        features = np.empty((len(found.roots), len(GAP_LOOKS)), np.uint8)
         symbols = np.empty(len(found.roots), np.uint8)
         coder._positions(
             _DESCRIBE, _roots_of_events(n_events, hits, found), hits, found, features=features,
             symbols=symbols,
         )  # fmt: skip
         arrays |= Symbols.learn("hits.gaps", features, symbols, GAP_CLASSES, most=8, reuse=reuse)
-        log = np.empty((3 * len(found.parent), 2 + RUN_FEATURES), np.uint8)
+        log = np.empty((3 * len(found.parent), 2 + N_LOOKS), np.uint16)
         log = log[: coder._shapes(_DESCRIBE, hits, found, log=log)]
         for what, (name, n_symbols) in enumerate(_RUNS.items()):
             rows = log[log[:, 0] == what]
-            arrays |= Symbols.learn(
-                f"hits.{name}", rows[:, 2:], rows[:, 1], n_symbols, reuse=reuse
-            )
+            features = features_of(RUN_LOOKS[what], rows[:, 2:])
+            arrays |= Symbols.learn(f"hits.{name}", features, rows[:, 1], n_symbols, reuse=reuse)
         return arrays
 
     def encode(self, n_events: int, hits: Hits) -> dict[str, bytes]:
@@ -185,8 +197,8 @@ class HitCoder:
     ) -> tuple[int, int]:
         return code_positions(
             mode, self.layout, totals, hits.event, hits.module, found.root_offsets, found.roots,
-            self._rates, self._counts, self._gaps.chooser, self._gaps.tables,
-            words, steps, np.zeros(GAP_FEATURES, np.uint8), features, symbols,
+            self._rates, self._counts, self._gaps.masks, self._gaps.tables,
+            words, steps, features, symbols,
         )  # fmt: skip
 
     def _shapes(
@@ -202,8 +214,8 @@ class HitCoder:
         begun, placed, ended = self._runs
         return code_runs(
             mode, self.layout, hits.module, found, hits.offsets, hits.row, hits.col,
-            begun.chooser, begun.tables, placed.chooser, placed.tables, ended.chooser,
-            ended.tables, words, steps, *scratch_for(self.layout), log,
+            begun.masks, begun.tables, placed.masks, placed.tables, ended.masks, ended.tables,
+             words, steps, *scratch_for(self.layout), log,
         )  # fmt: skip
 
 

@@ -28,9 +28,9 @@ class Layout(NamedTuple):
     """Integer arrays that the coding kernels read; one row a module unless said.
 
     ``rows``, ``cols``: int32; ``ring``: class for the number of clusters, below `RINGS`; ``layer``:
-    at most 7; ``slopes``: int32[modules, 5], see `track_slopes`; ``sensor``: row of ``long_row``
-    and ``long_col``: uint8[sensors, side + 2], 1 where a pixel is longer than the pitch; the first
-    and the last one are outside.
+    at most 7; ``slopes``: int32[modules, 5], see `track_slopes`; ``sensor``: row of ``edge_row``
+    and ``edge_col``: uint8[sensors, side], bit 0 where a pixel is longer than the pitch, bit 1 where
+    the one before is, bit 2 where the one after is.
     """
 
     rows: NDArray[np.int32]
@@ -39,8 +39,8 @@ class Layout(NamedTuple):
     layer: NDArray[np.int32]
     slopes: NDArray[np.int32]
     sensor: NDArray[np.int32]
-    long_row: NDArray[np.uint8]
-    long_col: NDArray[np.uint8]
+    edge_row: NDArray[np.uint8]
+    edge_col: NDArray[np.uint8]
 
 
 def track_slopes(detector: Detector) -> NDArray[np.int16]:
@@ -93,14 +93,15 @@ def make_layout(
     bits = np.array([int(v).bit_length() for v in middle], np.int64)
     below = np.where(bits > 1, (middle >> np.maximum(bits - 2, 0)) & 1, 0)
     ring = layer * 16 + np.minimum(2 * np.maximum(bits - 1, 0) + below, 15)
-    long_row = np.zeros((len(detector.sensors), int(rows.max(initial=1)) + 2), np.uint8)
-    long_col = np.zeros((len(detector.sensors), int(cols.max(initial=1)) + 2), np.uint8)
-    for i, sensor in enumerate(detector.sensors):
-        for table, sizes, pitch, step in (
-            (long_row, sensor.row_sizes, sensor.pitch_row, tile_rows),
-            (long_col, sensor.col_sizes, sensor.pitch_col, tile_cols),
-        ):
-            table[i, np.unique(np.flatnonzero(sizes > 1.5 * pitch) // step) + 1] = 1
+    edges = []
+    for sides, step in ((rows, tile_rows), (cols, tile_cols)):
+        long = np.zeros((len(detector.sensors), int(sides.max(initial=1)) + 2), np.uint8)
+        for i, sensor in enumerate(detector.sensors):
+            along_rows = sides is rows
+            sizes = sensor.row_sizes if along_rows else sensor.col_sizes
+            pitch = sensor.pitch_row if along_rows else sensor.pitch_col
+            long[i, np.unique(np.flatnonzero(sizes > 1.5 * pitch) // step) + 1] = 1
+        edges.append(long[:, 1:-1] | long[:, :-2] << 1 | long[:, 2:] << 2)
     return Layout(
         rows,
         cols,
@@ -108,6 +109,6 @@ def make_layout(
         layer,
         scaled,
         detector.sensor.astype(np.int32),
-        long_row,
-        long_col,
+        edges[0],
+        edges[1],
     )

@@ -16,7 +16,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from pixlab.coding.bits import bit_length, kernel
-from pixlab.coding.contexts import context_of
+from pixlab.coding.contexts import first_context, plain_looks
 from pixlab.coding.layout import RINGS, Layout
 from pixlab.coding.rans import (
     Tables,
@@ -31,10 +31,10 @@ from pixlab.coding.rans import (
     step_of_uniform,
 )
 
-__all__ = ["GAP_CLASSES", "GAP_FEATURES", "code_positions", "count_tables", "learn_rates"]
+__all__ = ["GAP_CLASSES", "GAP_LOOKS", "code_positions", "count_tables", "learn_rates"]
 
 GAP_CLASSES = 144
-GAP_FEATURES = 2
+GAP_LOOKS = plain_looks(2)  # roots left, and pixels a root
 _FINE = 8  # bits below the point of gap * k / R
 _COUNTS = 256  # symbols of a number of roots; the last one is an escape
 _MEANS = 45  # classes of the mean, four an octave, in 1/16
@@ -98,12 +98,12 @@ def _lowest_gap(c, pixels, roots):  # type: ignore[no-untyped-def]
 @kernel
 def code_positions(  # type: ignore[no-untyped-def]
     mode, layout, roots_of_event, event, module, offsets, roots,
-    rates, counts, chooser, gaps, words, steps, x, features, symbols,
+    rates, counts, masks, gaps, words, steps, features, symbols,
 ):  # fmt: skip
     """Write (mode 0), read (1) or describe (2) the roots of events.
 
     ``event``, ``module``, ``offsets`` and ``roots`` (row * cols + col) describe the frames; reading
-    fills them; `x` is scratch, uint8[GAP_FEATURES]. Writing fills `steps`; describing fills `features` and `symbols` of the gaps.
+    fills them. Writing fills `steps`; describing fills `features` and `symbols` of the gaps.
 
     Returns (frames, n): n is the number of steps, roots or gaps. Frames are -1 for damaged bytes,
     -2 where arrays are too small.
@@ -161,18 +161,19 @@ def code_positions(  # type: ignore[no-untyped-def]
             for k in range(count, 0, -1):
                 room = pixels - at
                 gap = np.int64(0) if reading else roots[done] - at
-                x[0] = min(k, 255)
-                x[1] = _class_of(room // k)
+                few = min(k, 255)
+                apart = min(_class_of(room // k), 255)
                 c = np.int64(0)
                 if mode != 1:
                     c = _class_of((np.uint64(gap) * np.uint64(k) << np.uint64(_FINE)) // np.uint64(room))
                 if mode == 2:
-                    features[n, 0] = x[0]
-                    features[n, 1] = x[1]
+                    features[n, 0] = few
+                    features[n, 1] = apart
                     symbols[n] = c
                     n += 1
                 else:
-                    context = context_of(x, chooser)
+                    a, b = 2 * few, 2 * (256 + apart)
+                    context = first_context(masks[a] & masks[b], masks[a + 1] & masks[b + 1])
                     if reading:
                         c, state = get(state, words, gaps, context)
                     else:

@@ -16,21 +16,12 @@ from numba import njit
 from numpy.typing import NDArray
 
 from pixlab.coding.bits import kernel
-from pixlab.coding.contexts import context_of
+from pixlab.coding.contexts import Look, first_context, joint_look
 from pixlab.coding.layout import Layout
-from pixlab.coding.rans import (
-    drained,
-    get,
-    get_bits,
-    start_reading,
-    step_of,
-    step_of_bits,
-)
+from pixlab.coding.rans import drained, get, get_bits, start_reading, step_of, step_of_bits
 
-__all__ = ["LENGTHS", "PLACES", "RUN_FEATURES", "Runs", "code_runs", "find_runs"]
-__all__ += ["scratch_for"]
+__all__ = ["LENGTHS", "PLACES", "RUN_LOOKS", "Runs", "code_runs", "find_runs", "scratch_for"]
 
-RUN_FEATURES = 20
 LENGTHS = 32  # symbols of a length; the last one is an escape
 _NEAR = 12  # columns from the begin of its parent within which the begin of a child has a symbol
 _AT_END = 2 * _NEAR + 1  # first of three symbols for children that begin where their parent ends
@@ -40,6 +31,38 @@ _LONG = 3  # parents longer than this have two ends
 # a run in the making: columns [begin, end], depth, shifts against its parent, reach of the cluster
 # so far, and the length of its parent
 _BEGIN, _END, _DEPTH, _LEFT, _RIGHT, _FIRST, _LAST, _ABOVE = range(8)
+
+_MIDDLE = 128  # of a signed number in a byte
+_SHIFT = 12  # largest shift of a run against its parent that is told apart
+
+
+def _track_look() -> Look:
+    signed = np.arange(256)
+    return np.stack([np.minimum(np.abs(signed - _MIDDLE), 127), signed]).astype(np.uint8)
+
+
+# what is known of a parent, of which the root knows the module alone
+_PARENT = (
+    joint_look(8, 2, 8),  # layer, facing, double-size rows
+    joint_look(256),  # rows that a track crosses
+    _track_look(),  # columns that a track crosses: how many, and signed
+    joint_look(8, 32),  # depth, length
+    joint_look(2 * _SHIFT + 1, 2 * _SHIFT + 1),  # shifts of its begin and end
+    joint_look(32, 16),  # width of the cluster so far, length of the parent's parent
+    joint_look(16, 16),  # how far the cluster reached to the left and to the right of it
+    joint_look(256),  # columns that a track still has to cross
+)
+RUN_LOOKS = (
+    (*_PARENT[:3], joint_look(8)),  # length of a root: double-size columns
+    # begin of a child: free columns to the left and the right; double-size columns, first or not
+    (*_PARENT, joint_look(16, 16), joint_look(16, 2)),
+    (*_PARENT, joint_look(64), joint_look(64)),  # its length: begin against its parent's, and end
+)
+_AT = [int(v) for v in np.cumsum([0] + [2 * look.shape[1] for look in _PARENT])]
+_AT_MODULE, _AT_SLANT, _AT_TRACK, _AT_LENGTH, _AT_SHIFTS, _AT_WIDTH, _AT_REACH, _AT_LEFT = _AT[:-1]
+_AT_OWN = _AT[-1]
+_AT_ROOT = _AT_LENGTH
+N_LOOKS = 10
 
 
 class Runs(NamedTuple):
@@ -96,31 +119,49 @@ def find_runs(offsets, row, col, n_cols, frame_module):  # type: ignore[no-untyp
     return first[: n + 1], parent[:n], run_offsets, root_offsets, roots[:n_roots].copy()
 
 
-def scratch_for(layout: Layout) -> tuple[NDArray[np.uint8], NDArray[np.uint8], NDArray[np.int64]]:
-    """Two rows of features and three of runs, one above the other."""
-    wide = layout.long_col.shape[1] // 2 + 2
-    x, x_root = np.zeros((2, RUN_FEATURES), np.uint8)
-    return x, x_root, np.zeros((3 * wide, 8), np.int64)
+def scratch_for(layout: Layout) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Three rows of runs, one above the other, and the indices of looks."""
+    wide = layout.edge_col.shape[1] // 2 + 2
+    return np.zeros((3 * wide, 8), np.int64), np.zeros(N_LOOKS, np.int64)
 
 
 @njit(inline="always")
-def _byte(value):  # type: ignore[no-untyped-def]
-    return np.uint8(min(max(value, 0), 255))
+def _clip(value, least, most):  # type: ignore[no-untyped-def]
+    return min(max(value, least), most)
 
 
 @njit(inline="always")
-def _code(mode, state, words, n, steps, log, x, what, chooser, tables, symbol):  # type: ignore[no-untyped-def]
+def _meet(possible, masks, at):  # type: ignore[no-untyped-def]
+    """The contexts that are possible in the light of one more look."""
+    return possible[0] & masks[at], possible[1] & masks[at + 1]
+
+
+@njit(inline="always")
+def _look_at_parent(masks, looks):  # type: ignore[no-untyped-def]
+    """Contexts that are possible for a parent."""
+    possible = _meet((~np.uint64(0), ~np.uint64(0)), masks, _AT_MODULE + 2 * looks[0])
+    possible = _meet(possible, masks, _AT_SLANT + 2 * looks[1])
+    possible = _meet(possible, masks, _AT_TRACK + 2 * looks[2])
+    possible = _meet(possible, masks, _AT_LENGTH + 2 * looks[3])
+    possible = _meet(possible, masks, _AT_SHIFTS + 2 * looks[4])
+    possible = _meet(possible, masks, _AT_WIDTH + 2 * looks[5])
+    possible = _meet(possible, masks, _AT_REACH + 2 * looks[6])
+    return _meet(possible, masks, _AT_LEFT + 2 * looks[7])
+
+
+@njit(inline="always")
+def _code(mode, state, words, n, steps, log, looks, what, possible, tables, symbol):  # type: ignore[no-untyped-def]
     """One symbol in any mode of `code_runs`: (symbol, state, n)."""
     if mode == 1:
-        symbol, state = get(state, words, tables, context_of(x, chooser))
+        symbol, state = get(state, words, tables, first_context(possible[0], possible[1]))
     else:
         if mode == 0:
-            steps[n] = step_of(tables, context_of(x, chooser), symbol)
+            steps[n] = step_of(tables, first_context(possible[0], possible[1]), symbol)
         else:
             log[n, 0] = what
             log[n, 1] = symbol
-            for j in range(RUN_FEATURES):
-                log[n, 2 + j] = x[j]
+            for j in range(N_LOOKS):
+                log[n, 2 + j] = looks[j]
         n += 1
     return symbol, state, n
 
@@ -138,15 +179,15 @@ def _escape(mode, state, words, n, steps, value):  # type: ignore[no-untyped-def
 
 @kernel
 def code_runs(  # type: ignore[no-untyped-def]
-    mode, layout, module, found, offsets, row, col,
-    begun, begun_tables, placed, placed_tables, ended, ended_tables, words, steps, x, x_root, runs, log,
+    mode, layout, module, found, offsets, row, col, root_masks, root_tables, place_masks,
+    place_tables, length_masks, length_tables, words, steps, runs, looks, log,
 ):  # fmt: skip
     """Write (mode 0), read (1) or describe (2) the digis of frames whose roots are known.
 
     Of ``found`` (`Runs`), reading needs the roots alone; it fills ``offsets`` (first digi of each
-    frame), ``row`` and ``col``. Writing fills `steps`; describing fills `log`: uint8[n, 2 +
-    RUN_FEATURES], rows of 0 (length of a root), 1 (begin of a child) or 2 (length of a child), the
-    symbol and its features.
+    frame), ``row`` and ``col``. Writing fills `steps`; describing fills `log`: uint16[n, 2 +
+    N_LOOKS], rows of 0 (length of a root), 1 (begin of a child) or 2 (length of a child), the symbol
+    and the indices of its looks. ``runs`` and ``looks`` are scratch (`scratch_for`).
 
     Returns the number of steps, digis or rows; -1 for damaged bytes, -2 where `row` is too small.
     """
@@ -159,12 +200,11 @@ def code_runs(  # type: ignore[no-untyped-def]
     for f in range(len(module)):
         m = module[f]
         height, width = np.int64(layout.rows[m]), np.int64(layout.cols[m])
-        slope, slope_end = np.int64(layout.slopes[m, 0]), np.int64(layout.slopes[m, 1])
-        slant, slant_end = np.int64(layout.slopes[m, 2]), np.int64(layout.slopes[m, 3])
+        slope, slant = np.int64(layout.slopes[m, 0]), np.int64(layout.slopes[m, 2])
+        slope_step = ((np.int64(layout.slopes[m, 1]) - slope) << 16) // width
+        slant_step = ((np.int64(layout.slopes[m, 3]) - slant) << 16) // height
         sensor = layout.sensor[m]
-        long_row, long_col = layout.long_row[sensor], layout.long_col[sensor]
-        x[9] = x_root[9] = layout.layer[m]
-        x[11] = x_root[11] = layout.slopes[m, 4]
+        of_module = np.int64(layout.layer[m]) << 4 | np.int64(layout.slopes[m, 4]) << 3
         s, s_end = root_offsets[f], root_offsets[f + 1]
         r = np.int64(0) if reading else run_offsets[f]
         r_above = r  # first run of the row above
@@ -179,8 +219,8 @@ def code_runs(  # type: ignore[no-untyped-def]
                 y = roots[s] // width
             else:
                 break
-            x[10] = x_root[10] = _byte(slant + (slant_end - slant) * y // height + 128)
-            x[14] = x_root[14] = long_row[y] | long_row[y + 1] << 1 | long_row[y + 2] << 2
+            looks[0] = of_module | layout.edge_row[sensor, y]
+            looks[1] = _clip(slant + (slant_step * y >> 16) + _MIDDLE, 0, 255)
             # -- children of the runs above
             n_here = 0
             r_here = r
@@ -188,35 +228,37 @@ def code_runs(  # type: ignore[no-untyped-def]
             for p in range(n_above):
                 up = above + p
                 up_begin, up_end = runs[up, _BEGIN], runs[up, _END]
-                if floor > min(up_end + 1, width - 1):
+                last_place = min(up_end + 1, width - 1)
+                if floor > last_place:
                     continue
                 up_first, up_last = runs[up, _FIRST], runs[up, _LAST]
                 size = up_end - up_begin + 1
-                track = slope + (slope_end - slope) * up_begin // width
-                x[0] = _byte(size)
-                x[1] = _byte(runs[up, _DEPTH])
-                x[2] = _byte(runs[up, _LEFT] + 64)
-                x[3] = _byte(runs[up, _RIGHT] + 64)
-                x[4] = _byte(up_last - up_first + 1)
-                x[5] = _byte(up_begin - up_first)
-                x[6] = _byte(up_last - up_end)
-                x[7] = _byte(abs(track) >> 2)
-                x[8] = _byte((track >> 3) + 128)
-                x[13] = _byte(runs[above + p + 1, _BEGIN] - up_end) if p + 1 < n_above else 255
-                x[15] = (
-                    long_col[up_begin + 1] | long_col[up_end + 1] << 1
-                    | long_col[up_begin] << 2 | long_col[up_end + 2] << 3
+                track = (slope + (slope_step * up_begin >> 16)) >> 2
+                reach = up_last - up_first + 1
+                looks[2] = _clip(track + _MIDDLE, 0, 255)
+                looks[3] = min(runs[up, _DEPTH], 7) << 5 | min(size, 31)
+                looks[4] = (
+                    (_clip(runs[up, _LEFT], -_SHIFT, _SHIFT) + _SHIFT) * (2 * _SHIFT + 1)
+                    + _clip(runs[up, _RIGHT], -_SHIFT, _SHIFT) + _SHIFT
                 )  # fmt: skip
-                x[16] = _byte((abs(track) >> 2) - 4 * (up_last - up_first + 1) + 128)
-                x[17] = _byte(runs[up, _ABOVE])
+                looks[5] = min(reach, 31) << 4 | min(runs[up, _ABOVE], 15)
+                looks[6] = min(up_begin - up_first, 15) << 4 | min(up_last - up_end, 15)
+                looks[7] = _clip(abs(track) - 4 * reach + _MIDDLE, 0, 255)
+                of_parent = _look_at_parent(place_masks, looks)
+                space = np.int64(15)
+                if p + 1 < n_above:
+                    space = min(runs[up + 1, _BEGIN] - up_end, 15)
+                ends = (layout.edge_col[sensor, up_begin] & 3) | (
+                    layout.edge_col[sensor, up_end] & 5
+                ) << 1
+                ends = ends & 3 | ends >> 1 & 12
                 more = 0
-                while floor <= min(up_end + 1, width - 1):
-                    begin = end = np.int64(0)
-                    symbol = np.int64(0)
+                while floor <= last_place:
+                    begin = end = symbol = np.int64(0)
                     if not reading:
                         while r < run_offsets[f + 1] and row[first[r]] == y and parent[r] < 0:
                             r += 1
-                        if r < run_offsets[f + 1] and row[first[r]] == y and parent[r] == r_above + p:
+                        if r < run_offsets[f + 1] and parent[r] == r_above + p:
                             begin, end = np.int64(col[first[r]]), np.int64(col[first[r + 1] - 1])
                             r += 1
                             if size > _LONG and begin >= up_end - 1:
@@ -224,11 +266,13 @@ def code_runs(  # type: ignore[no-untyped-def]
                             elif -_NEAR <= begin - up_begin < _NEAR:
                                 symbol = begin - up_begin + _NEAR + 1
                             else:
-                                symbol = _FAR
-                    x[12] = _byte(min(up_begin - floor, 14) + 2)
-                    x[18] = more
+                                symbol = np.int64(_FAR)
+                    looks[8] = _clip(up_begin - floor + 2, 0, 15) << 4 | space
+                    looks[9] = ends << 1 | more
+                    possible = _meet(of_parent, place_masks, _AT_OWN + 2 * looks[8])
+                    possible = _meet(possible, place_masks, _AT_OWN + 512 + 2 * looks[9])
                     symbol, state, n = _code(
-                        mode, state, words, n, steps, log, x, 1, placed, placed_tables, symbol
+                        mode, state, words, n, steps, log, looks, 1, possible, place_tables, symbol
                     )
                     if symbol == 0:
                         break
@@ -242,21 +286,23 @@ def code_runs(  # type: ignore[no-untyped-def]
                     shift = begin - up_begin
                     # a child that begins well to the left must reach its parent
                     short = up_begin - 1 if shift < -1 else begin
-                    x[18] = _byte(shift + 64)
-                    x[19] = _byte(begin - up_end + 128)
+                    looks[8] = _clip(shift + 32, 0, 63)
+                    looks[9] = _clip(begin - up_end + 32, 0, 63)
+                    possible = _look_at_parent(length_masks, looks)
+                    possible = _meet(possible, length_masks, _AT_OWN + 2 * looks[8])
+                    possible = _meet(possible, length_masks, _AT_OWN + 128 + 2 * looks[9])
                     extra = end - short
                     symbol, state, n = _code(
-                        mode, state, words, n, steps, log, x, 2, ended, ended_tables,
+                        mode, state, words, n, steps, log, looks, 2, possible, length_tables,
                         min(extra, LENGTHS - 1),
                     )  # fmt: skip
-                    x[19] = 0
                     if reading:
                         extra = symbol
                     if symbol == LENGTHS - 1:
                         extra, state, n = _escape(mode, state, words, n, steps, extra)
                     if reading:
                         end = short + extra
-                        if begin < floor or end >= width or begin > up_end + 1:
+                        if begin < floor or end >= width or begin > last_place:
                             return -1
                     run = here + n_here
                     runs[run, _BEGIN], runs[run, _END] = begin, end
@@ -275,18 +321,20 @@ def code_runs(  # type: ignore[no-untyped-def]
                 s += 1
                 if n_here + n_fresh == wide:
                     return -1
-                track = slope + (slope_end - slope) * begin // width
-                x_root[7] = _byte(abs(track) >> 2)
-                x_root[8] = _byte((track >> 3) + 128)
-                x_root[15] = long_col[begin + 1] | long_col[begin] << 2 | long_col[begin + 2] << 3
                 extra = np.int64(0)
                 if not reading:
                     while parent[r] >= 0:
                         r += 1
                     extra = first[r + 1] - first[r] - 1
                     r += 1
+                looks[2] = _clip(((slope + (slope_step * begin >> 16)) >> 2) + _MIDDLE, 0, 255)
+                looks[3] = layout.edge_col[sensor, begin]
+                possible = _meet((~np.uint64(0), ~np.uint64(0)), root_masks, _AT_MODULE + 2 * looks[0])
+                possible = _meet(possible, root_masks, _AT_SLANT + 2 * looks[1])
+                possible = _meet(possible, root_masks, _AT_TRACK + 2 * looks[2])
+                possible = _meet(possible, root_masks, _AT_ROOT + 2 * looks[3])
                 symbol, state, n = _code(
-                    mode, state, words, n, steps, log, x_root, 0, begun, begun_tables,
+                    mode, state, words, n, steps, log, looks, 0, possible, root_tables,
                     min(extra, LENGTHS - 1),
                 )  # fmt: skip
                 if reading:

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pixlab.coding.bits import kernel
-from pixlab.coding.contexts import LEAF, MAX_CONTEXTS, choose, grow, make_chooser
+from pixlab.coding.contexts import (
+    LEAF,
+    MAX_CONTEXTS,
+    Look,
+    choose,
+    grow,
+    make_masks,
+    plain_looks,
+)
 from pixlab.coding.frequencies import estimate, restore, store
 from pixlab.coding.rans import drained, get, open_words, start_reading, step_of, write
 from pixlab.errors import FormatError
@@ -32,8 +40,10 @@ class Symbols:
         Of the arrays in the model.
     arrays : mapping of str to array
         Of the model; those called ``name.tree`` and ``name.codes`` are used.
-    n_features, n_symbols : int
-        How many there are; 2 to `MAX_SYMBOLS` symbols.
+    looks : sequence of Look
+        Where features come from; `plain_looks` where they are given.
+    n_symbols : int
+        2 to `MAX_SYMBOLS`.
 
     Raises
     ------
@@ -42,11 +52,11 @@ class Symbols:
     """
 
     def __init__(
-        self, name: str, arrays: Mapping[str, Array], n_features: int, n_symbols: int
+        self, name: str, arrays: Mapping[str, Array], looks: Sequence[Look], n_symbols: int
     ) -> None:
         self.name = name
         try:
-            self.chooser, n_contexts = make_chooser(arrays[f"{name}.tree"], n_features)
+            self.masks, n_contexts = make_masks(arrays[f"{name}.tree"], looks)
             self.tables = restore(arrays[f"{name}.codes"], n_contexts, n_symbols)
         except KeyError as error:
             raise FormatError(f"the model has no array {error}") from error
@@ -77,14 +87,15 @@ class Symbols:
             context_bits=_BYTE_BITS * n_symbols,
             reuse=reuse,
         )
-        context = choose(features, make_chooser(nodes, features.shape[1])[0])
+        masks, _ = make_masks(nodes, plain_looks(features.shape[1]))
+        context = choose(features, masks)
         found = estimate(nodes, context, symbols, n_symbols)
         return {f"{name}.tree": nodes, f"{name}.codes": store(found)}
 
     def encode(self, features: NDArray[np.uint8], symbols: Array) -> bytes:
-        """The section of `symbols`: int[n], with features uint8[n, n_features]."""
+        """The section of `symbols`: int[n], with features uint8[n, features]."""
         steps = np.empty(len(symbols), np.uint32)
-        _take_steps(choose(features, self.chooser), symbols, self.tables, steps)
+        _take_steps(choose(features, self.masks), symbols, self.tables, steps)
         return write(steps)
 
     def decode(self, features: NDArray[np.uint8], section: bytes) -> NDArray[np.int64]:
@@ -97,7 +108,7 @@ class Symbols:
         """
         symbols = np.empty(len(features), np.int64)
         if not _get_symbols(
-            open_words(section), choose(features, self.chooser), self.tables, symbols
+            open_words(section), choose(features, self.masks), self.tables, symbols
         ):
             raise FormatError(f"the section of '{self.name}' is damaged")
         return symbols

@@ -16,7 +16,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from pixlab.coding.bits import bit_length, count_ones, kernel, trailing_zeros
-from pixlab.coding.contexts import context_of
+from pixlab.coding.contexts import Look, features_of, first_context, joint_look, plain_looks
 from pixlab.coding.frequencies import restore, smoothed, store
 from pixlab.coding.hits import Hits
 from pixlab.coding.layout import Layout
@@ -36,13 +36,65 @@ from pixlab.errors import FormatError
 
 __all__ = ["ValueCoder"]
 
-VALUE_FEATURES = 22
 _LEFT = 8  # columns of margin in a row of bits
+_MIDDLE = 128  # of a signed number in a byte
 _WRITE, _READ, _DESCRIBE = 0, 1, 2
 _U64 = np.uint64
 
 Array = NDArray[Any]
-_NO_FEATURES = np.empty((0, VALUE_FEATURES), np.uint8)
+
+
+def _pattern_look() -> Look:
+    """Direct neighbours: above and below, both corners above, both below.
+
+    Bits of the index: the three above from left to right, left, right, the three below.
+    """
+    i = np.arange(256)
+    bits = [i >> k & 1 for k in range(8)]
+    pairs = [(1, 6), (0, 2), (5, 7)]
+    return np.stack([bits[a] | bits[b] << 1 for a, b in pairs]).astype(np.uint8)
+
+
+def _sides_look() -> Look:
+    """Hits in a row to the left and to the right, each at most 5, and both together."""
+    left, right = joint_look(6, 6)
+    return np.stack([left, right, left + right])
+
+
+def _edges_look() -> Look:
+    """Pixels two rows above and below; which sides are double-size here and at the neighbours.
+
+    Bits of the index: two above, two below, then three of the column and three of the row
+    (`Layout`).
+    """
+    i = np.arange(256)
+    bits = [i >> k & 1 for k in range(8)]
+    return np.stack(
+        [
+            bits[0] | bits[1] << 1,
+            bits[2] | bits[5] << 1,
+            bits[3] | bits[4] << 1 | bits[6] << 2 | bits[7] << 3,
+        ]
+    ).astype(np.uint8)
+
+
+VALUE_LOOKS = (
+    joint_look(8, 2),  # layer, facing
+    joint_look(256),  # rows that a track crosses
+    joint_look(256),  # columns that a track crosses
+    _pattern_look(),
+    _sides_look(),
+    _edges_look(),
+    joint_look(34, 32),  # hits within 5 columns and 1 row, within 2 columns and 2 rows
+    joint_look(16, 16),  # hits within 5 columns in the row above, in the row below
+    # values already known, plus one, 0 for none: left, largest of three above, largest of all,
+    # mean of left and above, above
+    *plain_looks(5),
+)
+_AT = [int(v) for v in np.cumsum([0] + [2 * look.shape[1] for look in VALUE_LOOKS])]
+_AT_MODULE, _AT_SLANT, _AT_TRACK, _AT_PATTERN, _AT_SIDES, _AT_EDGES, _AT_COUNTS, _AT_ROWS = _AT[:8]
+_AT_W, _AT_MOST, _AT_ALL, _AT_MEAN, _AT_N = _AT[8:-1]
+_NO_LOG = np.empty((0, len(VALUE_LOOKS)), np.uint16)
 
 
 class ValueCoder:
@@ -72,7 +124,7 @@ class ValueCoder:
             raise FormatError(f"array '{name}.shift' of the model is missing or damaged")
         self._shift = int(shift[0])
         self._n_symbols = _symbols(top, self._shift)
-        self._upper = Symbols(name, arrays, VALUE_FEATURES, self._n_symbols)
+        self._upper = Symbols(name, arrays, VALUE_LOOKS, self._n_symbols)
         self._lower = self._upper.tables
         if self._shift:
             if f"{name}.lower" not in arrays:
@@ -96,8 +148,9 @@ class ValueCoder:
         if shift:
             arrays[f"{name}.lower"] = np.zeros((n_symbols, 1 << shift), np.uint8)
         coder = ValueCoder(name, layout, arrays, top)
-        features = np.empty((len(values), VALUE_FEATURES), np.uint8)
-        coder._run(_DESCRIBE, hits, values.astype(np.uint16), features=features)
+        log = np.empty((len(values), len(VALUE_LOOKS)), np.uint16)
+        coder._run(_DESCRIBE, hits, values.astype(np.uint16), log=log)
+        features = features_of(VALUE_LOOKS, log)
         upper = values.astype(np.int64) >> shift
         arrays |= Symbols.learn(name, features, upper, n_symbols, reuse=reuse)
         if shift:
@@ -157,7 +210,7 @@ class ValueCoder:
         *,
         words: Array = NO_WORDS,
         steps: Array = NO_STEPS,
-        features: Array = _NO_FEATURES,
+        log: Array = _NO_LOG,
     ) -> bool:
         rows, cols = int(self.layout.rows.max()), int(self.layout.cols.max())
         stride = (cols + 2 * _LEFT) // 64 + 2
@@ -165,8 +218,8 @@ class ValueCoder:
         known = np.zeros((rows + 1) * (cols + 2), np.uint8)
         return _code_values(
             mode, self.layout, hits.module, hits.offsets, hits.row, hits.col, values, self._shift,
-            self._upper.chooser, self._upper.tables, self._lower, words, steps,
-            np.zeros(VALUE_FEATURES, np.uint8), grid, stride, known, cols + 2, features,
+            self._upper.masks, self._upper.tables, self._lower, words, steps, grid, stride, known,
+            cols + 2, log,
         )  # fmt: skip
 
 
@@ -184,94 +237,90 @@ def _window(grid, row, col):  # type: ignore[no-untyped-def]
 
 
 @njit(inline="always")
-def _look_around(x, grid, stride, r, c):  # type: ignore[no-untyped-def]
-    """Fill in the features of the pattern of hits around (r, c)."""
-    one, two, three = _U64(1), _U64(2), _U64(3)
-    base = (r + two) * stride
-    here = _window(grid, base, c)
-    up, down = _window(grid, base - stride, c), _window(grid, base + stride, c)
-    up2, down2 = _window(grid, base - two * stride, c), _window(grid, base + two * stride, c)
-    right = trailing_zeros(~(here >> _U64(6)))
-    left = _U64(5) - bit_length(~here & _U64(31))
-    x[0] = right
-    x[1] = left
-    x[2] = left + right
-    x[3] = (up >> _U64(5)) & one | (down >> _U64(4)) & two
-    x[4] = (up >> _U64(4)) & one | (up >> _U64(5)) & two
-    x[5] = (down >> _U64(4)) & one | (down >> _U64(5)) & two
-    x[6] = (up2 >> _U64(5)) & one | (down2 >> _U64(4)) & two
-    n_up, n_down = count_ones(up), count_ones(down)
-    x[7] = count_ones(here) + n_up + n_down
-    x[8] = n_up
-    x[9] = n_down
-    inner = _U64(31)
-    x[10] = count_ones(
-        (here >> three) & inner
-        | ((up >> three) & inner) << _U64(5)
-        | ((down >> three) & inner) << _U64(10)
-        | ((up2 >> three) & inner) << _U64(15)
-        | ((down2 >> three) & inner) << _U64(20)
-    )
-    return left, up
+def _meet(possible, masks, at):  # type: ignore[no-untyped-def]
+    """The contexts that are possible in the light of one more look."""
+    return possible[0] & masks[at], possible[1] & masks[at + _U64(1)]
 
 
 @kernel
 def _code_values(  # type: ignore[no-untyped-def]
-    mode, layout, module, offsets, row, col, values, shift, chooser, tables, lower, words, steps,
-    x, grid, stride, known, width, features,
+    mode, layout, module, offsets, row, col, values, shift, masks, tables, lower, words, steps,
+    grid, stride, known, width, log,
 ):  # fmt: skip
     """Write (mode 0), read (1) or describe (2) `values` of digis; false for damaged bytes.
 
     ``grid`` has a bit a pixel, rows of `stride` words; ``known`` the upper part of each value that
-    was coded, plus one, rows of `width`: only those of hits are looked at. Both are scratch, as is
-    ``x``. Describing fills `features`.
+    was coded, plus one, rows of `width`: only those of hits are looked at. Both are scratch.
+    Describing fills `log` with the indices of looks.
     """
     reading = mode == 1
     state = start_reading(words)
     stride, width = _U64(stride), _U64(width)
-    one = _U64(1)
+    one, two, three, four, five, six = _U64(1), _U64(2), _U64(3), _U64(4), _U64(5), _U64(6)
+    inner = _U64(31)
     n = 0
     for f in range(len(module)):
         m = module[f]
-        height, cols = np.int64(layout.rows[m]), np.int64(layout.cols[m])
-        slope, slope_end = np.int64(layout.slopes[m, 0]), np.int64(layout.slopes[m, 1])
-        slant, slant_end = np.int64(layout.slopes[m, 2]), np.int64(layout.slopes[m, 3])
-        sensor = np.int64(layout.sensor[m])
-        x[12] = layout.layer[m]
-        x[15] = layout.slopes[m, 4]
-        for i in range(offsets[f], offsets[f + 1]):
+        slope, slant = np.int64(layout.slopes[m, 0]), np.int64(layout.slopes[m, 2])
+        slope_step = ((np.int64(layout.slopes[m, 1]) - slope) << 16) // np.int64(layout.cols[m])
+        slant_step = ((np.int64(layout.slopes[m, 3]) - slant) << 16) // np.int64(layout.rows[m])
+        sensor = _U64(layout.sensor[m])
+        of_module = _U64(layout.layer[m]) << one | _U64(layout.slopes[m, 4])
+        in_module = _meet((~_U64(0), ~_U64(0)), masks, _U64(_AT_MODULE) + two * of_module)
+        for i in range(_U64(offsets[f]), _U64(offsets[f + 1])):
             place = _U64(col[i]) + _U64(_LEFT)
-            grid[(_U64(row[i]) + _U64(2)) * stride + (place >> _U64(6))] |= one << (place & _U64(63))
-        for i in range(offsets[f], offsets[f + 1]):
+            grid[(_U64(row[i]) + two) * stride + (place >> six)] |= one << (place & _U64(63))
+        for i in range(_U64(offsets[f]), _U64(offsets[f + 1])):
             r, c = _U64(row[i]), _U64(col[i])
-            left, up = _look_around(x, grid, stride, r, c)
-            track = slope + (slope_end - slope) * np.int64(c) // cols
-            x[11] = min(abs(track) >> 2, 255)
-            x[13] = min(max(slant + (slant_end - slant) * np.int64(r) // height + 128, 0), 255)
-            x[14] = layout.long_col[sensor, c + one] | layout.long_row[sensor, r + one] << 1
-            x[16] = (
-                layout.long_col[sensor, c] | layout.long_col[sensor, c + _U64(2)] << 1
-                | layout.long_row[sensor, r] << 2 | layout.long_row[sensor, r + _U64(2)] << 3
+            base = (r + two) * stride
+            here = _window(grid, base, c)
+            up, down = _window(grid, base - stride, c), _window(grid, base + stride, c)
+            up2, down2 = _window(grid, base - two * stride, c), _window(grid, base + two * stride, c)
+            right = trailing_zeros(~(here >> six))
+            left = five - bit_length(~here & inner)
+            n_up, n_down = count_ones(up), count_ones(down)
+            near = (
+                (here >> three) & inner | ((up >> three) & inner) << five
+                | ((down >> three) & inner) << _U64(10) | ((up2 >> three) & inner) << _U64(15)
+                | ((down2 >> three) & inner) << _U64(20)
             )  # fmt: skip
+            slanted = slant + (slant_step * np.int64(r) >> 16) + _MIDDLE
+            slanted = _U64(min(max(slanted, 0), 255))
+            track = _U64(min(abs(slope + (slope_step * np.int64(c) >> 16)) >> 2, 255))
+            pattern = (
+                (up >> four) & _U64(7) | ((here >> four) & one) << three
+                | ((here >> six) & one) << four | ((down >> four) & _U64(7)) << five
+            )  # fmt: skip
+            sides = left * six + right
+            edges = (
+                (up2 >> five) & one | ((down2 >> five) & one) << one
+                | _U64(layout.edge_col[sensor, c]) << two | _U64(layout.edge_row[sensor, r]) << five
+            )  # fmt: skip
+            counts = (count_ones(here) + n_up + n_down) << five | count_ones(near)
+            rows = n_up << four | n_down
             # values of neighbours, 0 where there is none
             at = (r + one) * width + c + one
             above = at - width
-            w = _U64(known[at - one]) if left else _U64(0)
-            nw = _U64(known[above - one]) * ((up >> _U64(4)) & one)
-            nn = _U64(known[above]) * ((up >> _U64(5)) & one)
-            ne = _U64(known[above + one]) * ((up >> _U64(6)) & one)
+            w = _U64(known[at - one]) * ((here >> four) & one)
+            nw = _U64(known[above - one]) * ((up >> four) & one)
+            nn = _U64(known[above]) * ((up >> five) & one)
+            ne = _U64(known[above + one]) * ((up >> six) & one)
             most = max(nn, max(nw, ne))
-            x[17] = w
-            x[18] = most
-            x[19] = max(w, most)
-            x[20] = (w + nn) >> one
-            x[21] = nn
-            if mode == 2:
-                for j in range(VALUE_FEATURES):
-                    features[i, j] = x[j]
-                symbol = np.int64(values[i]) >> shift
-            elif reading:
-                symbol, state = get(state, words, tables, context_of(x, chooser))
+            possible = _meet(in_module, masks, _U64(_AT_SLANT) + two * slanted)
+            possible = _meet(possible, masks, _U64(_AT_TRACK) + two * track)
+            possible = _meet(possible, masks, _U64(_AT_PATTERN) + two * pattern)
+            possible = _meet(possible, masks, _U64(_AT_SIDES) + two * sides)
+            possible = _meet(possible, masks, _U64(_AT_EDGES) + two * edges)
+            possible = _meet(possible, masks, _U64(_AT_COUNTS) + two * counts)
+            possible = _meet(possible, masks, _U64(_AT_ROWS) + two * rows)
+            possible = _meet(possible, masks, _U64(_AT_MOST) + two * most)
+            possible = _meet(possible, masks, _U64(_AT_N) + two * nn)
+            possible = _meet(possible, masks, _U64(_AT_W) + two * w)
+            possible = _meet(possible, masks, _U64(_AT_ALL) + two * max(w, most))
+            possible = _meet(possible, masks, _U64(_AT_MEAN) + two * ((w + nn) >> one))
+            context = first_context(possible[0], possible[1])
+            if reading:
+                symbol, state = get(state, words, tables, context)
                 value = symbol
                 if shift:
                     part, state = get(state, words, lower, symbol)
@@ -279,12 +328,18 @@ def _code_values(  # type: ignore[no-untyped-def]
                 values[i] = value
             else:
                 symbol = np.int64(values[i]) >> shift
-                steps[n] = step_of(tables, context_of(x, chooser), symbol)
-                n += 1
-                if shift:
-                    steps[n] = step_of(lower, symbol, np.int64(values[i]) & ((1 << shift) - 1))
+                if mode == 0:
+                    steps[n] = step_of(tables, context, symbol)
                     n += 1
+                    if shift:
+                        steps[n] = step_of(lower, symbol, np.int64(values[i]) & ((1 << shift) - 1))
+                        n += 1
+                else:
+                    log[i, 0], log[i, 1], log[i, 2], log[i, 3] = of_module, slanted, track, pattern
+                    log[i, 4], log[i, 5], log[i, 6], log[i, 7] = sides, edges, counts, rows
+                    log[i, 8], log[i, 9], log[i, 10] = w, most, max(w, most)
+                    log[i, 11], log[i, 12] = (w + nn) >> one, nn
             known[at] = min(symbol + 1, 255)
-        for i in range(offsets[f], offsets[f + 1]):
-            grid[(_U64(row[i]) + _U64(2)) * stride + ((_U64(col[i]) + _U64(_LEFT)) >> _U64(6))] = 0
+        for i in range(_U64(offsets[f]), _U64(offsets[f + 1])):
+            grid[(_U64(row[i]) + two) * stride + ((_U64(col[i]) + _U64(_LEFT)) >> six)] = _U64(0)
     return drained(state, words) if reading else True
