@@ -377,7 +377,7 @@ def test_lossless_way_there_and_back(events, tmp_path):
 
 def test_a_fitted_model_and_a_codec_on_the_spot_agree(events, tmp_path):
     path, digis = events
-    flags = ("--codebook-size", 16, "--tile-rows", 2, "--seed", 5, "--priors")
+    flags = ("--codebook-size", 16, "--tile-rows", 2, "--seed", 5, "--compact")
     succeeded("fit", "patch-vq", path, tmp_path / "vq.model", *flags)
     with_model = as_json("compress", path, tmp_path / "a.pxl", "--model", tmp_path / "vq.model")
     fitted_now = as_json("compress", path, tmp_path / "b.pxl", "--codec", "patch-vq", *flags)

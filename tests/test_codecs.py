@@ -21,16 +21,16 @@ from tests.helpers import full_module, random_digis, small_detector
 GOLDEN = Path(__file__).parent / "golden"
 # settings that fit on small digis in well under a second
 VARIANTS = {
-    "lossless": [{}, {"priors": False}],
+    "lossless": [{}, {"compact": True}],
     "patch-vq": [
         {"codebook_size": 8},
         {"codebook_size": 2, "tile_rows": 3, "tile_cols": 7},
-        {"codebook_size": 300, "tile_rows": 1, "tile_cols": 1, "priors": False},
+        {"codebook_size": 300, "tile_rows": 1, "tile_cols": 1, "compact": True},
     ],
     "scalar": [
         {},
         {"levels": 2, "spacing": "lloyd-max", "moments": False},
-        {"levels": 256, "spacing": "uniform", "priors": False},
+        {"levels": 256, "spacing": "uniform", "compact": True},
         {"max_error": 3},
     ],
     "zstd": [{"level": 3}],

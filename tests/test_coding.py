@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from numba import njit
 
 from pixlab.coding import rangecoder
-from pixlab.coding.layout import RINGS, expected_lengths, make_layout
-from pixlab.coding.positions import column_order, find_starts
+from pixlab.coding.layout import RINGS, make_layout, track_slopes
+from pixlab.coding.numbers import decode_flags, decode_numbers, encode_flags, encode_numbers
 from pixlab.coding.rangecoder import (
     FRESH,
     code_bit,
@@ -21,10 +21,9 @@ from pixlab.coding.rangecoder import (
     overrun,
     start,
 )
-from pixlab.coding.sections import decode_flags, encode_flags
 from pixlab.detectors import DETECTORS
 from pixlab.errors import FormatError
-from tests.helpers import random_digis, small_detector
+from tests.helpers import small_detector
 
 
 @njit
@@ -109,54 +108,28 @@ def test_tables_of_the_logistic_domain_are_integers_and_inverse():
     assert np.abs(squash[stretch[inside] + 2048] - (np.arange(4096)[inside] * 16 + 8)).max() <= 70
 
 
-def test_column_order_is_the_order_of_lexsort():
-    for n in (0, 30, 5000):  # short frames and long ones are sorted in different ways
-        digis = random_digis(n_digis=n, n_modules=3, seed=n)
-        frames = digis.frames
-        layout = make_layout(digis.detector, expected_lengths(digis.detector))
-        order = column_order(
-            np.array(frames.offsets), np.array(digis.row), np.array(digis.col), layout.cols,
-            frames.module,
-        )  # fmt: skip
-        frame = np.repeat(np.arange(len(frames.module)), np.diff(frames.offsets))
-        assert (order == np.lexsort((digis.row, digis.col, frame))).all()
-
-
-def test_starts_are_the_digis_without_an_earlier_neighbour():
-    digis = random_digis(n_digis=4000, n_modules=4, seed=8)
-    frames = digis.frames
-    layout = make_layout(digis.detector, expected_lengths(digis.detector))
-    order = column_order(
-        np.array(frames.offsets), np.array(digis.row), np.array(digis.col), layout.cols,
-        frames.module,
-    )  # fmt: skip
-    row, col = digis.row[order], digis.col[order]
-    offsets, starts = find_starts(frames.offsets, row, col, layout.rows, frames.module)
-    for f in range(len(frames.module)):
-        hit = np.zeros((418, 162), bool)
-        span = slice(frames.offsets[f], frames.offsets[f + 1])
-        hit[col[span] + 1, row[span] + 1] = True
-        earlier = hit[1:-1, :-2] | hit[:-2, :-2] | hit[:-2, 1:-1] | hit[:-2, 2:]
-        alone = np.flatnonzero((hit[1:-1, 1:-1] & ~earlier).ravel())
-        assert (starts[offsets[f] : offsets[f + 1]] == alone).all()
-
-
 def test_the_layout_is_whole_numbers_from_the_geometry():
     detector = DETECTORS["phase1"]
-    lengths = expected_lengths(detector)
-    layout = make_layout(detector, lengths)
+    slopes = track_slopes(detector)
+    layout = make_layout(detector, slopes)
     first_layer = np.flatnonzero(detector.in_layer("BPIX 1"))
     # at the ends of the first layer, tracks from the origin cross many columns; in the middle few
-    ends = np.abs(lengths[first_layer]).max()
-    middle = np.abs(lengths[first_layer]).min()
+    ends = np.abs(slopes[first_layer, :2]).max()
+    middle = np.abs(slopes[first_layer, :2]).min()
     assert ends / 16 > 12
     assert middle / 16 < 1
+    # along rows they cross about a pixel, to both sides
+    assert -20 < slopes[:, 2:4].min() < 0 < slopes[:, 2:4].max() < 20
+    assert set(slopes[:, 4]) == {0, 1}
     assert 0 <= layout.ring.min() <= layout.ring.max() < RINGS
-    assert np.flatnonzero(layout.long_row[0]).tolist() == [79, 80]
-    tiles = make_layout(detector, lengths, tile=(3, 5))
+    assert np.flatnonzero(layout.edge_row[0] & 1).tolist() == [79, 80]
+    assert np.flatnonzero(layout.edge_row[0] & 2).tolist() == [80, 81]
+    assert np.flatnonzero(layout.edge_row[0] & 4).tolist() == [78, 79]
+    assert np.flatnonzero(layout.edge_col[0] & 1)[:4].tolist() == [0, 51, 52, 103]
+    tiles = make_layout(detector, slopes, tile=(3, 5))
     assert (tiles.rows[0], tiles.cols[0]) == (54, 84)
-    with pytest.raises(FormatError, match="length table"):
-        make_layout(small_detector(), lengths)
+    with pytest.raises(FormatError, match="table of slopes"):
+        make_layout(small_detector(), slopes)
 
 
 @given(st.lists(st.booleans(), max_size=200))
@@ -170,3 +143,19 @@ def test_flags_cut_short_are_refused():
     bits = np.random.default_rng(0).random(5000) < 0.5
     with pytest.raises(FormatError, match="flags"):
         decode_flags(encode_flags(bits)[:100], len(bits))
+
+
+@given(st.lists(st.integers(0, 2**30), max_size=60))
+@settings(deadline=None, max_examples=30)
+def test_numbers_come_back(numbers):
+    section = encode_numbers(np.array(numbers, np.int64))
+    assert decode_numbers(section, len(numbers)).tolist() == numbers
+
+
+def test_flags_that_agree_take_a_byte():
+    for flags in (np.zeros(1000, bool), np.ones(1000, bool)):
+        assert len(encode_flags(flags)) == 1
+        assert (decode_flags(encode_flags(flags), 1000) == flags).all()
+    for section in (b"", b"\3", b"\0\0"):
+        with pytest.raises(FormatError, match="flags"):
+            decode_flags(section, 10)

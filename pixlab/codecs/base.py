@@ -38,7 +38,8 @@ import numpy as np
 import param
 from numpy.typing import NDArray
 
-from pixlab.coding.sections import MAX_DIGIS, decode_flags, encode_flags
+from pixlab.coding.hits import MAX_DIGIS
+from pixlab.coding.numbers import decode_flags, encode_flags
 from pixlab.detectors import Detector
 from pixlab.digis import EVENT_ID, Digis
 from pixlab.errors import FormatError, PixlabError
@@ -52,7 +53,7 @@ _HEAD = struct.Struct("<4sIQH")  # magic, events, digis, number of sections
 _SECTION = struct.Struct("<12sI")  # name, bytes
 _CRC = struct.Struct("<I")
 _MAX_EVENTS = 1 << 22  # of one chunk
-CHUNK_DIGIS = 500_000  # about what is coded together
+CHUNK_DIGIS = 100_000  # about what is coded together
 
 
 class Codec(param.Parameterized):

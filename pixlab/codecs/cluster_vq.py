@@ -18,6 +18,7 @@ pixels otherwise is not.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -27,18 +28,13 @@ import param
 from numpy.typing import NDArray
 
 from pixlab.clusters import Clusters, cluster
-from pixlab.codecs.base import Chunk, Model
-from pixlab.codecs.hitmaps import ContextCodec, to_digis, to_hits
+from pixlab.codecs.base import Chunk
+from pixlab.codecs.hitmaps import ContextCodec, ContextModel, to_digis, to_hits
 from pixlab.codecs.moments import MAX_SPAN, UNIT, paint, shifts
-from pixlab.coding.layout import Layout, expected_lengths, make_layout
-from pixlab.coding.sections import (
-    Probabilities,
-    decode_hits,
-    decode_numbers,
-    encode_hits,
-    encode_numbers,
-)
-from pixlab.coding.symbols import CONTEXTS, SYMBOL_BITS, Symbols
+from pixlab.coding.hits import HitCoder
+from pixlab.coding.layout import make_layout, track_slopes
+from pixlab.coding.numbers import decode_numbers, encode_numbers
+from pixlab.coding.symbols import Symbols
 from pixlab.digis import Digis
 from pixlab.errors import FormatError, PixlabError
 from pixlab.progress import Progress
@@ -50,7 +46,8 @@ _PHASES = 16  # shifts of the charge scale
 _ROOM = 4  # the scale goes on to this many times the largest charge that was seen
 _WIDEST = 255  # lattice points to each side, at most
 _ASTRAY = 1.5  # lattice constants by which a barycentre may miss before its cluster is explicit
-_STORED = ("positions", "shapes")  # the parts of `Probabilities` that are used here
+_MOST_STEPS = 1023
+_FEATURES = 11  # of a cluster; the last two know what was said of it before
 
 
 class ClusterVQ(ContextCodec):
@@ -85,21 +82,37 @@ class ClusterVQ(ContextCodec):
         clusters = cluster(digis, thresholds=False)
         found = shifts(clusters.digi_offsets, clusters.digis_of, digis.row, digis.col, digis.adc)
         n_steps = int(np.log(_ROOM * max(int(found[:, 0].max()), 1)) / self.charge_step) + 2
-        n_steps = min(n_steps, (1 << SYMBOL_BITS) - 1)
+        n_steps = min(n_steps, _MOST_STEPS)
         scale = np.exp(np.arange(n_steps * _PHASES) * (self.charge_step / _PHASES))
         # the mean of exp(u) over a step is above 1: without this, charges would grow on average
         scale /= np.sinh(self.charge_step / 2) / (self.charge_step / 2)
         arrays = {
-            "lengths": expected_lengths(digis.detector),
+            "slopes": track_slopes(digis.detector),
             "charges": np.minimum(np.rint(scale), 2**31).astype(np.uint32),
             "limits": np.array([digis.adc.min(), digis.adc.max()], np.uint16),
             "row_codes": _lattice(found[:, 1], self.row_step),
             "col_codes": _lattice(found[:, 2], self.col_step),
         }
-        model = ClusterVQModel(self, digis.detector, arrays)
-        if self.stores_priors:
-            model = ClusterVQModel(self, digis.detector, arrays | model.learned(digis))
-        return model
+        layout = make_layout(digis.detector, arrays["slopes"])
+        arrays |= HitCoder.learn(layout, len(digis), to_hits(digis), reuse=self.reuse)
+        for name, n_symbols in _symbols(arrays).items():
+            arrays |= Symbols.blank(name, n_symbols)
+        blank = ClusterVQModel(self, digis.detector, arrays)
+        tokens = blank._tokens(digis, clusters)
+        for name, (features, symbols) in blank._say(clusters, tokens).items():
+            arrays |= Symbols.learn(
+                name, features, symbols, _symbols(arrays)[name], reuse=self.reuse
+            )
+        return ClusterVQModel(self, digis.detector, arrays)
+
+
+def _symbols(arrays: Mapping[str, Array]) -> dict[str, int]:
+    """What is said of a cluster, and the number of symbols for it."""
+    return {
+        "gain": len(arrays["charges"]) // _PHASES + 1,
+        "row": max(len(arrays["row_codes"]), 2),
+        "col": max(len(arrays["col_codes"]), 2),
+    }
 
 
 @dataclass(frozen=True)
@@ -114,12 +127,12 @@ class _Tokens:
     adc: Array
 
 
-class ClusterVQModel(Model):
+class ClusterVQModel(ContextModel):
     """A fitted `ClusterVQ`."""
 
     codec: ClusterVQ
 
-    needs = ("lengths", "charges", "limits", "row_codes", "col_codes")
+    needs = (*ContextModel.needs, "charges", "limits", "row_codes", "col_codes")
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -128,7 +141,7 @@ class ClusterVQModel(Model):
         good = (
             charges.ndim == 1
             and charges.dtype == np.uint32
-            and 0 < len(charges) <= _PHASES << SYMBOL_BITS
+            and 0 < len(charges) <= _PHASES * _MOST_STEPS
             and len(charges) % _PHASES == 0
             and charges.max() <= 2**31
             and limits.shape == (2,)
@@ -141,28 +154,11 @@ class ClusterVQModel(Model):
             raise FormatError("the tables of the model are damaged")
 
     @cached_property
-    def _layout(self) -> Layout:
-        return make_layout(self.detector, self.arrays["lengths"])
-
-    @cached_property
-    def _initial(self) -> Probabilities:
-        return Probabilities(1, {k: v for k, v in self.arrays.items() if k.endswith(_STORED)})
-
-    def _symbols(self, name: str, count: int) -> Symbols:
-        bits = max(1, (count - 1).bit_length())
-        return Symbols(bits, self.arrays.get(f"prior.{name}"), f"prior.{name}")
-
-    @cached_property
-    def _gain_symbols(self) -> Symbols:
-        return self._symbols("gain", len(self.arrays["charges"]) // _PHASES + 1)
-
-    @cached_property
-    def _row_symbols(self) -> Symbols:
-        return self._symbols("row", len(self.arrays["row_codes"]))
-
-    @cached_property
-    def _col_symbols(self) -> Symbols:
-        return self._symbols("col", len(self.arrays["col_codes"]))
+    def _coders(self) -> dict[str, Symbols]:
+        return {
+            name: Symbols(name, self.arrays, _FEATURES, n_symbols)
+            for name, n_symbols in _symbols(self.arrays).items()
+        }
 
     # -- quantisation -----------------------------------------------------------------------
     def quantize(self, digis: Digis) -> Digis:
@@ -233,84 +229,56 @@ class ClusterVQModel(Model):
         )
 
     # -- bytes ------------------------------------------------------------------------------
-    def _contexts(self, clusters: Clusters) -> tuple[Array, Array]:
-        """Contexts of the gain, and of the offsets as far as they are known before the gain."""
-        layout, module = self._layout, clusters.module
-        first, last = layout.length[module].T.astype(np.int64)
-        width = layout.cols[module].astype(np.int64)
-        slope = first + (last - first) * clusters.min_col // width
-        expected = np.minimum(np.abs(slope) >> 4, 15)
-        signed = np.clip((slope >> 5) + 8, 0, 15)
-        layer = layout.layer[module].astype(np.int64)
+    def _features(self, clusters: Clusters) -> NDArray[np.uint8]:
+        """What is known of clusters from their pixels alone."""
+        layout, module = self.layout, clusters.module
+        first, last = layout.slopes[module, :2].T.astype(np.int64)
+        slope = first + (last - first) * clusters.min_col // layout.cols[module]
         size = clusters.size.astype(np.int64)
-        n = np.minimum(size, 15)
-        high = np.minimum(clusters.size_row, 4).astype(np.int64) - 1
-        wide = np.minimum(clusters.size_col, 16).astype(np.int64) - 1
-        extra = np.minimum(size - np.maximum(clusters.size_row, clusters.size_col), 7)
         pattern = _patterns(clusters)
-        gain = np.stack(
-            [
-                n * 8 + layer,
-                n * 16 + expected,
-                (np.minimum(size, 31) * 4 + high) * 8 + np.minimum(wide, 7),
-                (high * 16 + wide) * 16 + expected,
-                pattern,
-            ],
-            axis=1,
-        )
-        shape = np.stack(
-            [
-                (high * 16 + wide) * 8 + extra,
-                pattern,
-                (high * 8 + np.minimum(wide, 7)) * 16 + signed,
-                (high * 16 + wide) * 8 + layer,
-                n * 16 + signed,
-            ],
-            axis=1,
-        )
-        return gain, shape
+        found = np.zeros((len(clusters), _FEATURES), np.uint8)
+        columns = (
+            size, layout.layer[module], np.abs(slope) >> 2, (slope >> 3) + 128,
+            clusters.size_row, clusters.size_col,
+            size - np.maximum(clusters.size_row, clusters.size_col), pattern & 31, pattern >> 5,
+        )  # fmt: skip
+        for i, column in enumerate(columns):
+            found[:, i] = np.clip(column, 0, 255)
+        return found
 
     def _encode(self, digis: Digis) -> dict[str, bytes]:
-        hits, _ = to_hits(self._layout, digis.frames, digis.row, digis.col)
-        sections, _ = encode_hits(self._layout, len(digis), hits, self._initial)
+        sections = self.hit_coder.encode(len(digis), to_hits(digis))
         clusters = cluster(digis, thresholds=False)
         tokens = self._tokens(digis, clusters)
-        return (
-            sections
-            | {k: data for k, (data, _) in self._say(clusters, tokens).items()}
-            | {"explicit": encode_numbers(tokens.adc[_explicit_digis(clusters, tokens.gain)])}
-        )
+        for name, (features, symbols) in self._say(clusters, tokens).items():
+            sections[name] = self._coders[name].encode(features, symbols)
+        kept = tokens.adc[_explicit_digis(clusters, tokens.gain)]
+        return sections | {"explicit": encode_numbers(kept)}
 
-    def _say(self, clusters: Clusters, tokens: _Tokens) -> dict[str, tuple[bytes, Symbols]]:
-        """Sections of the symbols of clusters, with the state of probabilities after them."""
-        gain, shape = self._contexts(clusters)
+    def _say(self, clusters: Clusters, tokens: _Tokens) -> dict[str, tuple[Array, Array]]:
+        """Features and symbols of all that is said of clusters."""
+        features = self._features(clusters)
         needs_row, needs_col = _asked(clusters, tokens.gain)
-        row_contexts = _with_gain(shape, tokens.gain, clusters)
-        col_contexts = _with_row(row_contexts, tokens.row, needs_row)
-        return {
-            "gain": self._gain_symbols.encode(gain, tokens.gain),
-            "row": self._row_symbols.encode(row_contexts[needs_row], tokens.row[needs_row]),
-            "col": self._col_symbols.encode(col_contexts[needs_col], tokens.col[needs_col]),
-        }
+        said = {"gain": (features.copy(), tokens.gain)}
+        features[:, -2] = _byte(tokens.gain // 2)
+        said["row"] = (features[needs_row], tokens.row[needs_row])
+        features[needs_row, -1] = _byte(tokens.row[needs_row] + 1)
+        return said | {"col": (features[needs_col], tokens.col[needs_col])}
 
     def _decode(self, chunk: Chunk) -> Digis:
-        hits = decode_hits(
-            self._layout, chunk.n_events, chunk.n_digis, chunk.sections, self._initial
-        )
+        hits = self.hit_coder.decode(chunk.n_events, chunk.n_digis, chunk.sections)
         digis = to_digis(self.detector, chunk.n_events, hits, np.zeros(len(hits.row), np.uint16))
         clusters = cluster(digis, thresholds=False)
-        gain_contexts, shape = self._contexts(clusters)
-        gain = self._gain_symbols.decode(gain_contexts, chunk.sections["gain"])
+        features = self._features(clusters)
+        gain = self._coders["gain"].decode(features, chunk.sections["gain"])
         needs_row, needs_col = _asked(clusters, gain)
         row, col = np.zeros((2, len(clusters)), np.int64)
-        row_contexts = _with_gain(shape, gain, clusters)
-        row[needs_row] = self._row_symbols.decode(row_contexts[needs_row], chunk.sections["row"])
-        col_contexts = _with_row(row_contexts, row, needs_row)
-        col[needs_col] = self._col_symbols.decode(col_contexts[needs_col], chunk.sections["col"])
-        if (
-            gain.max(initial=0) > len(self.arrays["charges"]) // _PHASES
-            or row.max(initial=0) >= len(self.arrays["row_codes"])
-            or col.max(initial=0) >= len(self.arrays["col_codes"])
+        features[:, -2] = _byte(gain // 2)
+        row[needs_row] = self._coders["row"].decode(features[needs_row], chunk.sections["row"])
+        features[needs_row, -1] = _byte(row[needs_row] + 1)
+        col[needs_col] = self._coders["col"].decode(features[needs_col], chunk.sections["col"])
+        if row.max(initial=0) >= len(self.arrays["row_codes"]) or col.max(initial=0) >= len(
+            self.arrays["col_codes"]
         ):
             raise FormatError("a symbol is outside its table")
         adc = np.zeros(digis.n_digis, np.uint16)
@@ -321,15 +289,6 @@ class ClusterVQModel(Model):
         adc[explicit] = counts
         self._paint(digis, clusters, _Tokens(gain, row, col, adc))
         return digis.with_adc(adc)
-
-    def learned(self, digis: Digis) -> dict[str, Array]:
-        """The probabilities after `digis`, ready to be stored in the model."""
-        hits, _ = to_hits(self._layout, digis.frames, digis.row, digis.col)
-        _, state = encode_hits(self._layout, len(digis), hits, self._initial)
-        clusters = cluster(digis, thresholds=False)
-        said = self._say(clusters, self._tokens(digis, clusters))
-        stored = {k: v for k, v in state.learned().items() if k.endswith(_STORED)}
-        return stored | {f"prior.{name}": after.learned() for name, (_, after) in said.items()}
 
 
 def _lattice(offsets: Array, step: float) -> NDArray[np.int16]:
@@ -374,18 +333,5 @@ def _patterns(clusters: Clusters) -> Array:
     return masks
 
 
-def _with_gain(shape: Array, gain: Array, clusters: Clusters) -> Array:
-    """Contexts of the row offset: the fifth input knows the gain per pixel."""
-    contexts = shape.copy()
-    per_pixel = np.clip(gain - 1, 0, 127) // 8
-    contexts[:, 4] = (np.minimum(clusters.size, 15).astype(np.int64) * 16 + per_pixel) % CONTEXTS
-    return contexts
-
-
-def _with_row(contexts: Array, row: Array, needs_row: Array) -> Array:
-    """Contexts of the column offset: the first and last inputs know the row offset."""
-    known = np.where(needs_row, np.minimum(row, 62) + 1, 0)
-    contexts = contexts.copy()
-    contexts[:, 0] = (contexts[:, 0] * 7 + known * 73) % CONTEXTS
-    contexts[:, 4] = (contexts[:, 4] % 16) * 64 + known
-    return contexts
+def _byte(values: Array) -> NDArray[np.uint8]:
+    return np.clip(values, 0, 255).astype(np.uint8)

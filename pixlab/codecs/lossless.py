@@ -4,18 +4,11 @@ from __future__ import annotations
 
 from functools import cached_property
 
-import numpy as np
-
-from pixlab.codecs.base import Chunk, Model
-from pixlab.codecs.hitmaps import ContextCodec, to_digis, to_hits
-from pixlab.coding.layout import Layout, expected_lengths, make_layout
-from pixlab.coding.sections import (
-    Probabilities,
-    decode_hits,
-    decode_values,
-    encode_hits,
-    encode_values,
-)
+from pixlab.codecs.base import Chunk
+from pixlab.codecs.hitmaps import ContextCodec, ContextModel, to_digis, to_hits
+from pixlab.coding.hits import HitCoder
+from pixlab.coding.layout import make_layout, track_slopes
+from pixlab.coding.values import ValueCoder
 from pixlab.digis import Digis
 from pixlab.progress import Progress
 
@@ -23,55 +16,37 @@ __all__ = ["Lossless", "LosslessModel"]
 
 
 class Lossless(ContextCodec):
-    """Exact coding of hit map and adc with mixed adaptive contexts."""
+    """Exact coding of hit map and adc in learned contexts."""
 
     key = "lossless"
 
     def fit(self, digis: Digis, *, progress: Progress | None = None) -> LosslessModel:
-        """Compute the geometry tables; unless told otherwise, learn starting probabilities too."""
-        arrays = {"lengths": expected_lengths(digis.detector)}
-        model = LosslessModel(self, digis.detector, arrays)
-        if self.stores_priors:
-            model = LosslessModel(self, digis.detector, arrays | model.learned(digis))
-        return model
+        """Learn contexts, and how likely everything is in them."""
+        detector, slopes, hits = digis.detector, track_slopes(digis.detector), to_hits(digis)
+        layout = make_layout(detector, slopes)
+        arrays = {"slopes": slopes}
+        arrays |= HitCoder.learn(layout, len(digis), hits, reuse=self.reuse)
+        arrays |= ValueCoder.learn(
+            "adc", layout, hits, digis.adc, detector.adc_max, reuse=self.reuse
+        )
+        return LosslessModel(self, detector, arrays)
 
 
-class LosslessModel(Model):
+class LosslessModel(ContextModel):
     """A fitted `Lossless`."""
 
-    needs = ("lengths",)
+    needs = (*ContextModel.needs, *ValueCoder.needs("adc"))
 
     @cached_property
-    def _layout(self) -> Layout:
-        return make_layout(self.detector, self.arrays["lengths"])
-
-    @cached_property
-    def _initial(self) -> Probabilities:
-        bits = min(int(self.detector.adc_max).bit_length(), 8)
-        return Probabilities(bits, self.arrays)
-
-    def learned(self, digis: Digis) -> dict[str, np.ndarray]:
-        """The probabilities after `digis`, ready to be stored in a model."""
-        hits, order = to_hits(self._layout, digis.frames, digis.row, digis.col)
-        _, state = encode_hits(self._layout, len(digis), hits, self._initial)
-        adc = digis.adc[order]
-        _, values = encode_values(self._layout, hits, adc, self.detector.adc_max, self._initial)
-        state.reset(values, "values", "plain")
-        return state.learned()
+    def _adc_coder(self) -> ValueCoder:
+        return ValueCoder("adc", self.layout, self.arrays, self.detector.adc_max)
 
     def _encode(self, digis: Digis) -> dict[str, bytes]:
-        hits, order = to_hits(self._layout, digis.frames, digis.row, digis.col)
-        sections, _ = encode_hits(self._layout, len(digis), hits, self._initial)
-        sections["adc"], _ = encode_values(
-            self._layout, hits, digis.adc[order], self.detector.adc_max, self._initial
-        )
-        return sections
+        hits = to_hits(digis)
+        sections = self.hit_coder.encode(len(digis), hits)
+        return sections | {"adc": self._adc_coder.encode(hits, digis.adc)}
 
     def _decode(self, chunk: Chunk) -> Digis:
-        hits = decode_hits(
-            self._layout, chunk.n_events, chunk.n_digis, chunk.sections, self._initial
-        )
-        adc = decode_values(
-            self._layout, hits, chunk.sections["adc"], self.detector.adc_max, self._initial
-        )
+        hits = self.hit_coder.decode(chunk.n_events, chunk.n_digis, chunk.sections)
+        adc = self._adc_coder.decode(hits, chunk.sections["adc"])
         return to_digis(self.detector, chunk.n_events, hits, adc)

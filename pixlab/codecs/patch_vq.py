@@ -21,19 +21,12 @@ import numpy as np
 import param
 from numpy.typing import NDArray
 
-from pixlab.codecs.base import Chunk, Model
-from pixlab.codecs.hitmaps import ContextCodec, to_hits
+from pixlab.codecs.base import Chunk
+from pixlab.codecs.hitmaps import ContextCodec, ContextModel
 from pixlab.codecs.kmeans import assign, learn_centres
-from pixlab.coding.layout import Layout, expected_lengths, make_layout
-from pixlab.coding.sections import (
-    MAX_DIGIS,
-    Hits,
-    Probabilities,
-    decode_hits,
-    decode_values,
-    encode_hits,
-    encode_values,
-)
+from pixlab.coding.hits import MAX_DIGIS, HitCoder, Hits
+from pixlab.coding.layout import make_layout, track_slopes
+from pixlab.coding.values import ValueCoder
 from pixlab.detectors import Detector
 from pixlab.digis import Digis
 from pixlab.errors import FormatError, PixlabError
@@ -100,22 +93,23 @@ class PatchVQ(ContextCodec):
         nearest = assign(
             tiles.offsets, tiles.pixel, feature[tiles.adc], np.rint(centres).astype(np.int32)
         )
-        arrays = {
-            "lengths": expected_lengths(digis.detector),
-            "codebook": _codewords(tiles, nearest, len(centres), centres.shape[1]),
-        }
-        model = PatchVQModel(self, digis.detector, arrays)
-        if self.stores_priors:
-            model = PatchVQModel(self, digis.detector, arrays | model.learned(digis))
-        return model
+        book = _codewords(tiles, nearest, len(centres), centres.shape[1])
+        slopes = track_slopes(digis.detector)
+        layout = make_layout(digis.detector, slopes, tile=(self.tile_rows, self.tile_cols))
+        tiles, codes = assign_tiles(self, digis, book)
+        hits = _to_hits(digis, tiles)
+        arrays = {"slopes": slopes, "codebook": book}
+        arrays |= HitCoder.learn(layout, len(digis), hits, reuse=self.reuse)
+        arrays |= ValueCoder.learn("codes", layout, hits, codes, len(book) - 1, reuse=self.reuse)
+        return PatchVQModel(self, digis.detector, arrays)
 
 
-class PatchVQModel(Model):
+class PatchVQModel(ContextModel):
     """A fitted `PatchVQ`; ``arrays["codebook"]`` is uint16[codes, tile_rows * tile_cols], adc."""
 
     codec: PatchVQ
 
-    needs = ("lengths", "codebook")
+    needs = (*ContextModel.needs, "codebook", *ValueCoder.needs("codes"))
 
     @cached_property
     def codebook(self) -> Array:
@@ -133,26 +127,19 @@ class PatchVQModel(Model):
             raise FormatError("the codebook is damaged")
         return book
 
-    @cached_property
-    def _layout(self) -> Layout:
-        tile = (self.codec.tile_rows, self.codec.tile_cols)
-        return make_layout(self.detector, self.arrays["lengths"], tile=tile)
+    @property
+    def tile(self) -> tuple[int, int]:
+        """Rows and columns of a tile."""
+        return (self.codec.tile_rows, self.codec.tile_cols)
 
     @cached_property
-    def _initial(self) -> Probabilities:
-        return Probabilities(max(1, (len(self.codebook) - 1).bit_length()), self.arrays)
-
-    @cached_property
-    def _centres(self) -> Array:
-        feature = np.concatenate([[0], _features(self.detector)]).astype(np.int32)
-        return feature[self.codebook]
+    def _code_coder(self) -> ValueCoder:
+        return ValueCoder("codes", self.layout, self.arrays, len(self.codebook) - 1)
 
     def tokens(self, digis: Digis) -> tuple[Tiles, Array]:
         """The non-empty tiles of `digis` and the index of each one's codeword: int32[tiles]."""
         self.check(digis)
-        tiles = cut(digis, self.codec.tile_rows, self.codec.tile_cols)
-        feature = _features(self.detector)
-        return tiles, assign(tiles.offsets, tiles.pixel, feature[tiles.adc], self._centres)
+        return assign_tiles(self.codec, digis, self.codebook)
 
     def quantize(self, digis: Digis) -> Digis:
         """Every non-empty tile replaced by its codeword; flags are dropped with the pixels."""
@@ -166,37 +153,19 @@ class PatchVQModel(Model):
             out.detector, out.offsets, out.detid, out.row, out.col, out.adc, None, digis.event_id
         )
 
-    def learned(self, digis: Digis) -> dict[str, Array]:
-        """The probabilities after `digis`, ready to be stored in the model."""
-        hits, codes = self._to_hits(digis)
-        _, state = encode_hits(self._layout, len(digis), hits, self._initial)
-        _, values = encode_values(self._layout, hits, codes, self._top, self._initial)
-        state.reset(values, "values", "plain")
-        return state.learned()
-
-    @property
-    def _top(self) -> int:
-        return len(self.codebook) - 1
-
-    def _to_hits(self, digis: Digis) -> tuple[Hits, Array]:
-        """The map of hit tiles in coding order, and their indices."""
-        tiles, codes = self.tokens(digis)
-        frames = digis.frames._replace(offsets=tiles.frame_offsets)
-        hits, order = to_hits(self._layout, frames, tiles.row, tiles.col)
-        return hits, codes.astype(np.uint16)[order]
-
     def _encode(self, digis: Digis) -> dict[str, bytes]:
-        hits, codes = self._to_hits(digis)
-        sections, _ = encode_hits(self._layout, len(digis), hits, self._initial)
-        sections["codes"], _ = encode_values(self._layout, hits, codes, self._top, self._initial)
+        tiles, codes = self.tokens(digis)
+        hits = _to_hits(digis, tiles)
+        sections = self.hit_coder.encode(len(digis), hits)
+        sections["codes"] = self._code_coder.encode(hits, codes)
         return {"tiles": len(codes).to_bytes(4, "little")} | sections
 
     def _decode(self, chunk: Chunk) -> Digis:
         n_tiles = int.from_bytes(chunk.sections["tiles"][:4], "little")
         if n_tiles > chunk.n_digis:
             raise FormatError("there are more tiles than digis")
-        hits = decode_hits(self._layout, chunk.n_events, n_tiles, chunk.sections, self._initial)
-        codes = decode_values(self._layout, hits, chunk.sections["codes"], self._top, self._initial)
+        hits = self.hit_coder.decode(chunk.n_events, n_tiles, chunk.sections)
+        codes = self._code_coder.decode(hits, chunk.sections["codes"])
         frame = np.repeat(np.arange(len(hits.module)), np.diff(hits.offsets))
         return self._paint(
             chunk.n_events, hits.event[frame], hits.module[frame], hits.row, hits.col, codes
@@ -234,6 +203,21 @@ class PatchVQModel(Model):
             np.concatenate([adc[inside], book[codes[edge]].max(axis=1).astype(np.int64) - 1]),
         )
         return Digis.from_arrays(*columns, detector=self.detector, n_events=n_events)
+
+
+def assign_tiles(codec: PatchVQ, digis: Digis, book: Array) -> tuple[Tiles, Array]:
+    """The non-empty tiles of `digis` and the index of each one's codeword in `book`."""
+    tiles = cut(digis, codec.tile_rows, codec.tile_cols)
+    feature = _features(digis.detector)
+    centres = np.concatenate([[0], feature]).astype(np.int32)[book]
+    return tiles, assign(tiles.offsets, tiles.pixel, feature[tiles.adc], centres)
+
+
+def _to_hits(digis: Digis, tiles: Tiles) -> Hits:
+    """The map of hit tiles."""
+    frames = digis.frames
+    columns = (frames.event, frames.module, tiles.frame_offsets, tiles.row, tiles.col)
+    return Hits(*(np.array(column) for column in columns))
 
 
 def cut(digis: Digis, tile_rows: int, tile_cols: int) -> Tiles:

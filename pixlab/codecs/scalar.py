@@ -21,16 +21,11 @@ from numba import njit
 from numpy.typing import NDArray
 
 from pixlab.clusters import cluster
-from pixlab.codecs.base import Chunk, Model
-from pixlab.codecs.hitmaps import ContextCodec, to_digis, to_hits
-from pixlab.coding.layout import Layout, expected_lengths, make_layout
-from pixlab.coding.sections import (
-    Probabilities,
-    decode_hits,
-    decode_values,
-    encode_hits,
-    encode_values,
-)
+from pixlab.codecs.base import Chunk
+from pixlab.codecs.hitmaps import ContextCodec, ContextModel, to_digis, to_hits
+from pixlab.coding.hits import HitCoder
+from pixlab.coding.layout import make_layout, track_slopes
+from pixlab.coding.values import ValueCoder
 from pixlab.digis import Digis
 from pixlab.errors import FormatError, PixlabError
 from pixlab.progress import Progress
@@ -80,15 +75,19 @@ class ScalarQuantizer(ContextCodec):
         counts = np.bincount(digis.adc, minlength=top + 1)
         edges = self._edges(counts)
         values = _means(counts, edges, keep_middle=self.max_error is not None)
+        slopes, hits = track_slopes(digis.detector), to_hits(digis)
+        layout = make_layout(digis.detector, slopes)
         arrays = {
-            "lengths": expected_lengths(digis.detector),
+            "slopes": slopes,
             "edges": edges.astype(np.uint16),
             "values": values.astype(np.uint16),
         }
-        model = ScalarModel(self, digis.detector, arrays)
-        if self.stores_priors:
-            model = ScalarModel(self, digis.detector, arrays | model.learned(digis))
-        return model
+        arrays |= HitCoder.learn(layout, len(digis), hits, reuse=self.reuse)
+        levels = assign_levels(self, digis, arrays["edges"], arrays["values"])
+        arrays |= ValueCoder.learn(
+            "levels", layout, hits, levels, len(values) - 1, reuse=self.reuse
+        )
+        return ScalarModel(self, digis.detector, arrays)
 
     def _edges(self, counts: Array) -> Array:
         """First count of each level but the lowest, rising: int64[levels - 1]."""
@@ -115,12 +114,12 @@ class ScalarQuantizer(ContextCodec):
         return np.unique(np.clip(np.rint(edges), low + 1, top)).astype(np.int64)
 
 
-class ScalarModel(Model):
+class ScalarModel(ContextModel):
     """A fitted `ScalarQuantizer`: ``edges`` and ``values`` of its levels, in counts."""
 
     codec: ScalarQuantizer
 
-    needs = ("lengths", "edges", "values")
+    needs = (*ContextModel.needs, "edges", "values", *ValueCoder.needs("levels"))
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -136,16 +135,8 @@ class ScalarModel(Model):
             raise FormatError("the levels of the model are damaged")
 
     @cached_property
-    def _layout(self) -> Layout:
-        return make_layout(self.detector, self.arrays["lengths"])
-
-    @cached_property
-    def _top(self) -> int:
-        return len(self.arrays["values"]) - 1
-
-    @cached_property
-    def _initial(self) -> Probabilities:
-        return Probabilities(max(1, min(self._top.bit_length(), 8)), self.arrays)
+    def _level_coder(self) -> ValueCoder:
+        return ValueCoder("levels", self.layout, self.arrays, len(self.arrays["values"]) - 1)
 
     def quantize(self, digis: Digis) -> Digis:
         """The same pixels, with the count of each one's level."""
@@ -153,42 +144,32 @@ class ScalarModel(Model):
         return digis.with_adc(self.arrays["values"][self._levels(digis)])
 
     def _levels(self, digis: Digis) -> NDArray[np.uint16]:
-        """The level of each digi."""
-        level = np.searchsorted(self.arrays["edges"], digis.adc, side="right").astype(np.uint16)
-        if self.codec.moments and self.codec.max_error is None:
-            clusters = cluster(digis, thresholds=False)
-            pitch = self.detector.pitch[clusters.module]
-            values = self.arrays["values"].astype(np.float64)
-            _keep_moments(
-                clusters.digi_offsets, clusters.digis_of, digis.row, digis.col, digis.adc, pitch,
-                values, level,
-            )  # fmt: skip
-        return level
-
-    def learned(self, digis: Digis) -> dict[str, Array]:
-        """The probabilities after `digis`, ready to be stored in the model."""
-        hits, order = to_hits(self._layout, digis.frames, digis.row, digis.col)
-        _, state = encode_hits(self._layout, len(digis), hits, self._initial)
-        level = self._levels(digis)[order]
-        _, values = encode_values(self._layout, hits, level, self._top, self._initial)
-        state.reset(values, "values", "plain")
-        return state.learned()
+        return assign_levels(self.codec, digis, self.arrays["edges"], self.arrays["values"])
 
     def _encode(self, digis: Digis) -> dict[str, bytes]:
-        hits, order = to_hits(self._layout, digis.frames, digis.row, digis.col)
-        sections, _ = encode_hits(self._layout, len(digis), hits, self._initial)
-        level = self._levels(digis)[order]
-        sections["levels"], _ = encode_values(self._layout, hits, level, self._top, self._initial)
-        return sections
+        hits = to_hits(digis)
+        sections = self.hit_coder.encode(len(digis), hits)
+        return sections | {"levels": self._level_coder.encode(hits, self._levels(digis))}
 
     def _decode(self, chunk: Chunk) -> Digis:
-        hits = decode_hits(
-            self._layout, chunk.n_events, chunk.n_digis, chunk.sections, self._initial
-        )
-        level = decode_values(
-            self._layout, hits, chunk.sections["levels"], self._top, self._initial
-        )
+        hits = self.hit_coder.decode(chunk.n_events, chunk.n_digis, chunk.sections)
+        level = self._level_coder.decode(hits, chunk.sections["levels"])
         return to_digis(self.detector, chunk.n_events, hits, self.arrays["values"][level])
+
+
+def assign_levels(
+    codec: ScalarQuantizer, digis: Digis, edges: Array, values: Array
+) -> NDArray[np.uint16]:
+    """The level of each digi: the nearest one, or a neighbour that serves its cluster better."""
+    level = np.searchsorted(edges, digis.adc, side="right").astype(np.uint16)
+    if codec.moments and codec.max_error is None:
+        clusters = cluster(digis, thresholds=False)
+        pitch = digis.detector.pitch[clusters.module]
+        _keep_moments(
+            clusters.digi_offsets, clusters.digis_of, digis.row, digis.col, digis.adc, pitch,
+            values.astype(np.float64), level,
+        )  # fmt: skip
+    return level
 
 
 def _means(counts: Array, edges: Array, *, keep_middle: bool) -> Array:

@@ -12,7 +12,7 @@ __all__ = ["bit_length", "count_ones", "kernel", "trailing_zeros"]
 # A kernel makes no arrays and counts no references to those that it is given: numba would otherwise
 # count, atomically, each time that one is handed to an inlined function, which takes longer than
 # the coding.
-kernel = njit(cache=True, nogil=True, _nrt=False)
+kernel: Any = njit(cache=True, nogil=True, _nrt=False)  # type: ignore[call-overload]
 
 _U64 = types.uint64
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -99,11 +99,16 @@ class HitCoder:
             for (name, n_symbols), looks in zip(_RUNS.items(), RUN_LOOKS, strict=True)
         ]
 
+    needs: ClassVar[tuple[str, ...]] = (
+        "hits.rates",
+        *(name for what in ("gaps", *_RUNS) for name in Symbols.needs(f"hits.{what}")),
+    )
+
     @staticmethod
     def learn(
         layout: Layout, n_events: int, hits: Hits, *, reuse: float = np.inf
     ) -> dict[str, Array]:
-        """The arrays of a model that suits these hits; `reuse` as in `contexts.grow`."""
+        """The arrays of a model that suits these hits; `reuse` as in `Symbols.learn`."""
         found = _find(layout, hits)
         arrays = {"hits.rates": learn_rates(layout, hits.module, np.diff(found.root_offsets))}
         arrays |= Symbols.blank("hits.gaps", GAP_CLASSES)

@@ -55,8 +55,16 @@ def track_slopes(detector: Detector) -> NDArray[np.int16]:
     table[:, 4] = distance < 0
     for i, (axis, pitch, sizes) in enumerate(
         (
-            (detector.axis_col, detector.pitch[:, 1], [s.col_sizes.sum() for s in detector.sensors]),
-            (detector.axis_row, detector.pitch[:, 0], [s.row_sizes.sum() for s in detector.sensors]),
+            (
+                detector.axis_col,
+                detector.pitch[:, 1],
+                [s.col_sizes.sum() for s in detector.sensors],
+            ),
+            (
+                detector.axis_row,
+                detector.pitch[:, 0],
+                [s.row_sizes.sum() for s in detector.sensors],
+            ),
         )
     ):
         along = (detector.position * axis).sum(axis=1)
@@ -101,7 +109,7 @@ def make_layout(
             sizes = sensor.row_sizes if along_rows else sensor.col_sizes
             pitch = sensor.pitch_row if along_rows else sensor.pitch_col
             long[i, np.unique(np.flatnonzero(sizes > 1.5 * pitch) // step) + 1] = 1
-        edges.append(long[:, 1:-1] | long[:, :-2] << 1 | long[:, 2:] << 2)
+        edges.append((long[:, 1:-1] | long[:, :-2] << 1 | long[:, 2:] << 2).astype(np.uint8))
     return Layout(
         rows,
         cols,

@@ -165,7 +165,9 @@ def code_positions(  # type: ignore[no-untyped-def]
                 apart = min(_class_of(room // k), 255)
                 c = np.int64(0)
                 if mode != 1:
-                    c = _class_of((np.uint64(gap) * np.uint64(k) << np.uint64(_FINE)) // np.uint64(room))
+                    c = _class_of(
+                        (np.uint64(gap) * np.uint64(k) << np.uint64(_FINE)) // np.uint64(room)
+                    )
                 if mode == 2:
                     features[n, 0] = few
                     features[n, 1] = apart

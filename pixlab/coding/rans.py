@@ -8,7 +8,8 @@ coded as *steps* and `write` goes through them backwards, while a reader gets th
     symbol, context ──► step (frequency << 16 | sum of frequencies before) ──► write ──► bytes
     symbol ◄── get ◄─────────────────────────────────────────────────────────────────── bytes
 
-A reader ends with all states as a writer began and no bytes left, which damaged bytes will hardly do.
+A reader ends with all states as a writer began and no bytes left. Bytes that were cut or added never
+do that, and others that were changed seldom.
 """
 
 from __future__ import annotations

@@ -329,7 +329,9 @@ def code_runs(  # type: ignore[no-untyped-def]
                     r += 1
                 looks[2] = _clip(((slope + (slope_step * begin >> 16)) >> 2) + _MIDDLE, 0, 255)
                 looks[3] = layout.edge_col[sensor, begin]
-                possible = _meet((~np.uint64(0), ~np.uint64(0)), root_masks, _AT_MODULE + 2 * looks[0])
+                possible = _meet(
+                    (~np.uint64(0), ~np.uint64(0)), root_masks, _AT_MODULE + 2 * looks[0]
+                )
                 possible = _meet(possible, root_masks, _AT_SLANT + 2 * looks[1])
                 possible = _meet(possible, root_masks, _AT_TRACK + 2 * looks[2])
                 possible = _meet(possible, root_masks, _AT_ROOT + 2 * looks[3])
@@ -356,7 +358,9 @@ def code_runs(  # type: ignore[no-untyped-def]
             else:
                 i = j = 0
                 for k in range(n_here + n_fresh):
-                    if j == n_fresh or (i < n_here and runs[here + i, _BEGIN] < runs[fresh + j, _BEGIN]):
+                    if j == n_fresh or (
+                        i < n_here and runs[here + i, _BEGIN] < runs[fresh + j, _BEGIN]
+                    ):
                         run = here + i
                         i += 1
                     else:

@@ -18,13 +18,14 @@ from pixlab.coding.contexts import (
     make_masks,
     plain_looks,
 )
-from pixlab.coding.frequencies import estimate, restore, store
+from pixlab.coding.frequencies import estimate, restore, smoothed, store
 from pixlab.coding.rans import drained, get, open_words, start_reading, step_of, write
 from pixlab.errors import FormatError
 
-__all__ = ["MAX_SYMBOLS", "Symbols", "coarse"]
+__all__ = ["MAX_SYMBOLS", "Symbols"]
 
-MAX_SYMBOLS = 256
+MAX_SYMBOLS = 65536
+_UPPER_BITS = 8  # of a symbol, that are coded in a context; the bits below are given the upper ones
 _CLASSES = 48
 _BYTE_BITS = 1.5  # what a stored frequency takes in a deflated model, about
 
@@ -37,11 +38,11 @@ class Symbols:
     Parameters
     ----------
     name : str
-        Of the arrays in the model.
+        Of the arrays in the model; `needs` says which.
     arrays : mapping of str to array
-        Of the model; those called ``name.tree`` and ``name.codes`` are used.
-    looks : sequence of Look
-        Where features come from; `plain_looks` where they are given.
+        Of the model.
+    looks : int or sequence of Look
+        How many features there are, or where they come from.
     n_symbols : int
         2 to `MAX_SYMBOLS`.
 
@@ -52,22 +53,40 @@ class Symbols:
     """
 
     def __init__(
-        self, name: str, arrays: Mapping[str, Array], looks: Sequence[Look], n_symbols: int
+        self, name: str, arrays: Mapping[str, Array], looks: int | Sequence[Look], n_symbols: int
     ) -> None:
-        self.name = name
+        self.name, self.n_symbols = name, n_symbols
+        self.shift = _shift_of(n_symbols)
+        n_upper = ((n_symbols - 1) >> self.shift) + 1
+        looks = plain_looks(looks) if isinstance(looks, int) else looks
         try:
             self.masks, n_contexts = make_masks(arrays[f"{name}.tree"], looks)
-            self.tables = restore(arrays[f"{name}.codes"], n_contexts, n_symbols)
+            self.tables = restore(arrays[f"{name}.codes"], n_contexts, n_upper)
+            self.lower = self.tables
+            if self.shift:
+                self.lower = restore(arrays[f"{name}.lower"], n_upper, 1 << self.shift)
         except KeyError as error:
             raise FormatError(f"the model has no array {error}") from error
         except FormatError as error:
             raise FormatError(f"'{name}': {error.cause}") from error
 
     @staticmethod
+    def needs(name: str) -> tuple[str, ...]:
+        """Arrays that a model must have; ``name.lower`` too where there are over 256 symbols."""
+        return (f"{name}.tree", f"{name}.codes")
+
+    @staticmethod
     def blank(name: str, n_symbols: int) -> dict[str, Array]:
         """The arrays of a model that knows nothing: one context, and all symbols alike."""
-        nodes = np.array([[LEAF, 0]], np.uint8)
-        return {f"{name}.tree": nodes, f"{name}.codes": np.zeros((1, n_symbols), np.uint8)}
+        shift = _shift_of(n_symbols)
+        n_upper = ((n_symbols - 1) >> shift) + 1
+        arrays = {
+            f"{name}.tree": np.array([[LEAF, 0]], np.uint8),
+            f"{name}.codes": np.zeros((1, n_upper), np.uint8),
+        }
+        return arrays | (
+            {f"{name}.lower": np.zeros((n_upper, 1 << shift), np.uint8)} if shift else {}
+        )
 
     @staticmethod
     def learn(
@@ -79,23 +98,47 @@ class Symbols:
         most: int = MAX_CONTEXTS,
         reuse: float = np.inf,
     ) -> dict[str, Array]:
-        """The arrays of a model that suits these symbols; `reuse` as in `contexts.grow`."""
+        """The arrays of a model that suits these symbols.
+
+        Parameters
+        ----------
+        name, n_symbols
+            As above.
+        features : uint8[n, features]
+            Of each symbol.
+        symbols : int[n]
+            Below `n_symbols`.
+        most : int
+            Number of contexts.
+        reuse : float
+            How many times as many symbols as these the model is for: its size is spread over them.
+        """
+        shift = _shift_of(n_symbols)
+        n_upper = ((n_symbols - 1) >> shift) + 1
+        symbols = symbols.astype(np.int64)
+        upper = symbols >> shift
         nodes = grow(
             features,
-            coarse(symbols, n_symbols),
+            _coarse(upper, n_upper),
             most=most,
-            context_bits=_BYTE_BITS * n_symbols,
+            context_bits=_BYTE_BITS * n_upper,
             reuse=reuse,
         )
         masks, _ = make_masks(nodes, plain_looks(features.shape[1]))
-        context = choose(features, masks)
-        found = estimate(nodes, context, symbols, n_symbols)
-        return {f"{name}.tree": nodes, f"{name}.codes": store(found)}
+        found = estimate(nodes, choose(features, masks), upper, n_upper)
+        arrays = {f"{name}.tree": nodes, f"{name}.codes": store(found)}
+        if shift:
+            part = symbols & ((1 << shift) - 1)
+            arrays[f"{name}.lower"] = store(smoothed(upper, part, (n_upper, 1 << shift)))
+        return arrays
 
     def encode(self, features: NDArray[np.uint8], symbols: Array) -> bytes:
         """The section of `symbols`: int[n], with features uint8[n, features]."""
-        steps = np.empty(len(symbols), np.uint32)
-        _take_steps(choose(features, self.masks), symbols, self.tables, steps)
+        steps = np.empty(len(symbols) * (2 if self.shift else 1), np.uint32)
+        _take_steps(
+            choose(features, self.masks), symbols.astype(np.int64), self.shift, self.tables,
+            self.lower, steps,
+        )  # fmt: skip
         return write(steps)
 
     def decode(self, features: NDArray[np.uint8], section: bytes) -> NDArray[np.int64]:
@@ -107,14 +150,21 @@ class Symbols:
             If the section is damaged.
         """
         symbols = np.empty(len(features), np.int64)
-        if not _get_symbols(
-            open_words(section), choose(features, self.masks), self.tables, symbols
-        ):
+        contexts = choose(features, self.masks)
+        whole = _get_symbols(
+            open_words(section), contexts, self.shift, self.tables, self.lower, symbols
+        )
+        if not whole or symbols.max(initial=0) >= self.n_symbols:
             raise FormatError(f"the section of '{self.name}' is damaged")
         return symbols
 
 
-def coarse(symbols: Array, n_symbols: int) -> NDArray[np.uint8]:
+def _shift_of(n_symbols: int) -> int:
+    """How many bits of a symbol are coded given the upper ones."""
+    return max((n_symbols - 1).bit_length() - _UPPER_BITS, 0)
+
+
+def _coarse(symbols: Array, n_symbols: int) -> NDArray[np.uint8]:
     """Classes of about equally many symbols, few enough to grow a tree on."""
     if n_symbols <= _CLASSES:
         return symbols.astype(np.uint8)
@@ -124,14 +174,24 @@ def coarse(symbols: Array, n_symbols: int) -> NDArray[np.uint8]:
 
 
 @kernel
-def _take_steps(contexts, symbols, tables, steps):  # type: ignore[no-untyped-def]
+def _take_steps(contexts, symbols, shift, tables, lower, steps):  # type: ignore[no-untyped-def]
+    n = 0
     for i in range(len(symbols)):
-        steps[i] = step_of(tables, contexts[i], symbols[i])
+        upper = symbols[i] >> shift
+        steps[n] = step_of(tables, contexts[i], upper)
+        n += 1
+        if shift:
+            steps[n] = step_of(lower, upper, symbols[i] & ((1 << shift) - 1))
+            n += 1
 
 
 @kernel
-def _get_symbols(words, contexts, tables, symbols):  # type: ignore[no-untyped-def]
+def _get_symbols(words, contexts, shift, tables, lower, symbols):  # type: ignore[no-untyped-def]
     state = start_reading(words)
     for i in range(len(symbols)):
-        symbols[i], state = get(state, words, tables, contexts[i])
+        symbol, state = get(state, words, tables, contexts[i])
+        if shift:
+            part, state = get(state, words, lower, symbol)
+            symbol = symbol << shift | part
+        symbols[i] = symbol
     return drained(state, words)

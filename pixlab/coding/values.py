@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 
 from pixlab.coding.bits import bit_length, count_ones, kernel, trailing_zeros
 from pixlab.coding.contexts import Look, features_of, first_context, joint_look, plain_looks
-from pixlab.coding.frequencies import restore, smoothed, store
 from pixlab.coding.hits import Hits
 from pixlab.coding.layout import Layout
 from pixlab.coding.numbers import decode_numbers, encode_numbers
@@ -31,7 +30,7 @@ from pixlab.coding.rans import (
     step_of,
     write,
 )
-from pixlab.coding.symbols import MAX_SYMBOLS, Symbols
+from pixlab.coding.symbols import Symbols
 from pixlab.errors import FormatError
 
 __all__ = ["ValueCoder"]
@@ -119,44 +118,29 @@ class ValueCoder:
 
     def __init__(self, name: str, layout: Layout, arrays: Mapping[str, Array], top: int) -> None:
         self.name, self.layout, self.top = name, layout, top
-        shift = arrays.get(f"{name}.shift")
-        if shift is None or shift.shape != (1,) or shift.dtype != np.uint8 or shift[0] > 8:
-            raise FormatError(f"array '{name}.shift' of the model is missing or damaged")
-        self._shift = int(shift[0])
-        self._n_symbols = _symbols(top, self._shift)
-        self._upper = Symbols(name, arrays, VALUE_LOOKS, self._n_symbols)
-        self._lower = self._upper.tables
-        if self._shift:
-            if f"{name}.lower" not in arrays:
-                raise FormatError(f"the model has no array '{name}.lower'")
-            self._lower = restore(arrays[f"{name}.lower"], self._n_symbols, 1 << self._shift)
+        reach = arrays.get(f"{name}.reach")
+        if reach is None or reach.shape != (1,) or reach.dtype != np.uint16 or reach[0] == 0:
+            raise FormatError(f"array '{name}.reach' of the model is missing or damaged")
+        self._reach = int(reach[0])  # the largest value that is coded without being an exception
+        self._symbols = Symbols(name, arrays, VALUE_LOOKS, self._reach + 1)
 
-    @property
-    def _reach(self) -> int:
-        """The largest value that is coded without being an exception."""
-        return min(self.top, (self._n_symbols << self._shift) - 1)
+    @staticmethod
+    def needs(name: str) -> tuple[str, ...]:
+        """Arrays that a model must have."""
+        return (f"{name}.reach", *Symbols.needs(name))
 
     @staticmethod
     def learn(
         name: str, layout: Layout, hits: Hits, values: Array, top: int, *, reuse: float = np.inf
     ) -> dict[str, Array]:
-        """The arrays of a model that suits these values; `reuse` as in `contexts.grow`."""
-        largest = int(values.max(initial=0))
-        shift = max(largest.bit_length() - 8, 0)
-        n_symbols = _symbols(top, shift)
-        arrays = {f"{name}.shift": np.array([shift], np.uint8)} | Symbols.blank(name, n_symbols)
-        if shift:
-            arrays[f"{name}.lower"] = np.zeros((n_symbols, 1 << shift), np.uint8)
-        coder = ValueCoder(name, layout, arrays, top)
+        """The arrays of a model that suits these values; `reuse` as in `Symbols.learn`."""
+        reach = max(min(top, max(int(values.max(initial=0)), 255)), 1)
+        arrays = {f"{name}.reach": np.array([reach], np.uint16)}
+        coder = ValueCoder(name, layout, arrays | Symbols.blank(name, reach + 1), top)
         log = np.empty((len(values), len(VALUE_LOOKS)), np.uint16)
         coder._run(_DESCRIBE, hits, values.astype(np.uint16), log=log)
         features = features_of(VALUE_LOOKS, log)
-        upper = values.astype(np.int64) >> shift
-        arrays |= Symbols.learn(name, features, upper, n_symbols, reuse=reuse)
-        if shift:
-            lower = values.astype(np.int64) & ((1 << shift) - 1)
-            arrays[f"{name}.lower"] = store(smoothed(upper, lower, (n_symbols, 1 << shift)))
-        return arrays
+        return arrays | Symbols.learn(name, features, values, reach + 1, reuse=reuse)
 
     def encode(self, hits: Hits, values: Array) -> bytes:
         """The section of values from 0 to `top`: int[digis], in the order of `hits`."""
@@ -168,7 +152,7 @@ class ValueCoder:
             listed = encode_numbers(said.T.ravel()) if len(beyond) else b""
             head = np.array([len(beyond), len(listed)], "<u4").tobytes() + listed
             values = np.minimum(values, self._reach).astype(np.uint16)
-        steps = np.empty(len(values) * (2 if self._shift else 1), np.uint32)
+        steps = np.empty(len(values) * (2 if self._symbols.shift else 1), np.uint32)
         self._run(_WRITE, hits, values, steps=steps)
         return head + write(steps)
 
@@ -217,14 +201,10 @@ class ValueCoder:
         grid = np.zeros((rows + 4) * stride, np.uint64)
         known = np.zeros((rows + 1) * (cols + 2), np.uint8)
         return _code_values(
-            mode, self.layout, hits.module, hits.offsets, hits.row, hits.col, values, self._shift,
-            self._upper.masks, self._upper.tables, self._lower, words, steps, grid, stride, known,
+            mode, self.layout, hits.module, hits.offsets, hits.row, hits.col, values,
+            self._symbols.shift, self._symbols.masks, self._symbols.tables, self._symbols.lower, words, steps, grid, stride, known,
             cols + 2, log,
         )  # fmt: skip
-
-
-def _symbols(top: int, shift: int) -> int:
-    return max(min((top >> shift) + 1, MAX_SYMBOLS), 2)
 
 
 @njit(inline="always")
@@ -275,7 +255,10 @@ def _code_values(  # type: ignore[no-untyped-def]
             base = (r + two) * stride
             here = _window(grid, base, c)
             up, down = _window(grid, base - stride, c), _window(grid, base + stride, c)
-            up2, down2 = _window(grid, base - two * stride, c), _window(grid, base + two * stride, c)
+            up2, down2 = (
+                _window(grid, base - two * stride, c),
+                _window(grid, base + two * stride, c),
+            )
             right = trailing_zeros(~(here >> six))
             left = five - bit_length(~here & inner)
             n_up, n_down = count_ones(up), count_ones(down)

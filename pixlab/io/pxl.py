@@ -22,8 +22,6 @@ from pixlab.progress import Progress
 
 __all__ = ["PxlReader", "compress", "decompress", "describe", "sniff", "write"]
 
-_PRIORS_PAY = 2_000_000  # digis from which stored probabilities save more than they take
-
 
 def sniff(head: bytes) -> bool:
     """Whether a file that begins like this may be a .pxl file: its first member is the model."""
@@ -120,7 +118,7 @@ class PxlReader:
 
 def write(digis: Digis, path: Path) -> None:
     """Write digis losslessly."""
-    _save(path, _for_one_file(Lossless(), digis).fit(digis), [digis], None)
+    _save(path, _for_one_file(Lossless()).fit(digis), [digis], None)
 
 
 def compress(
@@ -166,7 +164,7 @@ def compress(
     if model is None:
         chosen = make_codec(codec) if isinstance(codec, str) else codec or Lossless()
         if second is None:
-            chosen = _for_one_file(chosen, first)
+            chosen = _for_one_file(chosen)
         model = chosen.fit(first, progress=progress)
     rest = blocks if second is None else chain([second], blocks)
     with atomic(Path(out)) as temporary:
@@ -188,11 +186,11 @@ def _blocks(source: Any) -> tuple[str, Iterator[Digis]]:
     return Path(source).name, iter([read(source)]) if first is None else chain([first], blocks)
 
 
-def _for_one_file(codec: Codec, digis: Digis) -> Codec:
+def _for_one_file(codec: Codec) -> Codec:
     """The codec as it makes the smallest file: a model for few digis is small itself."""
     knobs = codec.knobs()
-    if "priors" in knobs and knobs["priors"] is None and digis.n_digis < _PRIORS_PAY:
-        return make_codec(codec.key, **knobs | {"priors": False})
+    if "compact" in knobs and knobs["compact"] is None:
+        return make_codec(codec.key, **knobs | {"compact": True})
     return codec
 
 
