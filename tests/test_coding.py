@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from numba import njit
 
 from pixlab.coding import rangecoder
+from pixlab.coding.columns import column_order, find_starts, row_order
 from pixlab.coding.layout import RINGS, make_layout, track_slopes
 from pixlab.coding.numbers import decode_flags, decode_numbers, encode_flags, encode_numbers
 from pixlab.coding.rangecoder import (
@@ -23,7 +24,7 @@ from pixlab.coding.rangecoder import (
 )
 from pixlab.detectors import DETECTORS
 from pixlab.errors import FormatError
-from tests.helpers import small_detector
+from tests.helpers import random_digis, small_detector
 
 
 @njit
@@ -159,3 +160,35 @@ def test_flags_that_agree_take_a_byte():
     for section in (b"", b"\3", b"\0\0"):
         with pytest.raises(FormatError, match="flags"):
             decode_flags(section, 10)
+
+
+def test_column_order_is_the_order_of_lexsort_and_row_order_undoes_it():
+    for n in (0, 30, 5000):  # short frames and long ones are sorted in different ways
+        digis = random_digis(n_digis=n, n_modules=3, seed=n)
+        frames = digis.frames
+        cols = digis.detector.cols.astype(np.int32)
+        order = column_order(
+            np.array(frames.offsets), np.array(digis.row), np.array(digis.col), cols, frames.module
+        )
+        frame = np.repeat(np.arange(len(frames.module)), np.diff(frames.offsets))
+        assert (order == np.lexsort((digis.row, digis.col, frame))).all()
+        back = row_order(frames.offsets, digis.row[order], 160)
+        assert (order[back] == np.arange(digis.n_digis)).all()
+
+
+def test_starts_are_the_digis_without_an_earlier_neighbour():
+    digis = random_digis(n_digis=4000, n_modules=4, seed=8)
+    frames = digis.frames
+    cols, rows = (side.astype(np.int32) for side in (digis.detector.cols, digis.detector.rows))
+    order = column_order(
+        np.array(frames.offsets), np.array(digis.row), np.array(digis.col), cols, frames.module
+    )
+    row, col = digis.row[order], digis.col[order]
+    offsets, starts = find_starts(frames.offsets, row, col, rows, frames.module)
+    for f in range(len(frames.module)):
+        hit = np.zeros((418, 162), bool)
+        span = slice(frames.offsets[f], frames.offsets[f + 1])
+        hit[col[span] + 1, row[span] + 1] = True
+        earlier = hit[1:-1, :-2] | hit[:-2, :-2] | hit[:-2, 1:-1] | hit[:-2, 2:]
+        alone = np.flatnonzero((hit[1:-1, 1:-1] & ~earlier).ravel())
+        assert (starts[offsets[f] : offsets[f + 1]] == alone).all()

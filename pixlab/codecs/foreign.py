@@ -20,8 +20,8 @@ from numpy.typing import DTypeLike, NDArray
 
 from pixlab.codecs.base import Chunk, Codec, Model
 from pixlab.codecs.hitmaps import to_digis
-from pixlab.coding.positions import column_order
-from pixlab.coding.sections import Hits
+from pixlab.coding.columns import column_order, row_order
+from pixlab.coding.hits import Hits
 from pixlab.detectors import Detector
 from pixlab.digis import Digis
 from pixlab.errors import FormatError, PixlabError
@@ -330,5 +330,6 @@ def from_columns(
     col = place // height
     row = (place - col * height).astype(np.uint16)
     offsets = np.append(first, len(steps)).astype(np.int64)
-    hits = Hits(event, modules.astype(np.int32), offsets, row, col.astype(np.uint16))
-    return to_digis(detector, len(counts), hits, adc)
+    order = row_order(offsets, row, int(detector.rows.max(initial=1)))
+    hits = Hits(event, modules.astype(np.int32), offsets, row[order], col.astype(np.uint16)[order])
+    return to_digis(detector, len(counts), hits, adc[order])

@@ -248,10 +248,9 @@ def code_runs(  # type: ignore[no-untyped-def]
                 space = np.int64(15)
                 if p + 1 < n_above:
                     space = min(runs[up + 1, _BEGIN] - up_end, 15)
-                ends = (layout.edge_col[sensor, up_begin] & 3) | (
-                    layout.edge_col[sensor, up_end] & 5
-                ) << 1
-                ends = ends & 3 | ends >> 1 & 12
+                left_edge = np.int64(layout.edge_col[sensor, up_begin])
+                right_edge = np.int64(layout.edge_col[sensor, up_end])
+                ends = left_edge & 3 | (right_edge & 1) << 2 | (right_edge & 4) << 1
                 more = 0
                 while floor <= last_place:
                     begin = end = symbol = np.int64(0)

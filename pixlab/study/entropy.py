@@ -27,7 +27,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from pixlab.coding.positions import column_order, find_starts
+from pixlab.coding.columns import column_order, find_starts
 from pixlab.detectors import Detector
 from pixlab.digis import Digis
 
