@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from numba import njit
 from numpy.typing import NDArray
 
 from pixlab.coding.contexts import LEAF
@@ -25,6 +26,8 @@ _EIGHTHS = np.array([256, 279, 304, 332, 362, 395, 431, 470], np.uint64)
 _WIDTHS = (0.0, 1.0, 2.0, 4.0, 8.0)  # of the kernels that smooth counts, in symbols
 _ROUNDS = 12
 _LEAST = 2.0**-15
+# what a byte takes in a deflated model, about, if it is 0, 1 or 2 away from the one before, or more
+_DELTA_BITS = (0.5, 3.0, 5.0, 9.0)
 
 Array = NDArray[Any]
 
@@ -110,11 +113,54 @@ def _mixture(counts: Array, above: Array, kernels: Array) -> Array:
     return weights @ np.concatenate([spread / n, above[None]])
 
 
-def store(probabilities: Array) -> NDArray[np.uint8]:
-    """Bytes from which `restore` makes about these frequencies: uint8[contexts, symbols]."""
-    steps = np.rint(_STEPS * (np.log2(np.maximum(probabilities, _LEAST / 2)) + 16))
-    steps = np.clip(steps, 0, _MOST).astype(np.uint8)
+def store(probabilities: Array, seen: Array | None = None, reuse: float = np.inf) -> Array:
+    """Bytes from which `restore` makes about these frequencies: uint8[contexts, symbols].
+
+    Parameters
+    ----------
+    probabilities : float[contexts, symbols]
+    seen : float[contexts], optional
+        How many symbols each context had. Then steps are chosen such that the bits that they take in
+        the model and the bits that symbols take because of them are least together.
+    reuse : float
+        How many times as many symbols as these the model is for.
+    """
+    wanted = np.clip(_STEPS * (np.log2(np.maximum(probabilities, _LEAST / 2)) + 16), 0, _MOST)
+    steps = np.rint(wanted).astype(np.uint8)
+    if seen is not None and np.isfinite(reuse):
+        # bits lost to a deviation of one step, to second order
+        loss = np.log(2) / (2 * _STEPS**2) * reuse * seen[:, None] * probabilities
+        _cheapest_steps(wanted, loss, np.array(_DELTA_BITS), steps)
     return np.diff(steps, axis=1, prepend=np.uint8(0))
+
+
+@njit(cache=True, nogil=True)
+def _cheapest_steps(wanted, loss, delta_bits, steps):  # type: ignore[no-untyped-def]
+    """The rows of steps that cost least, each by dynamic programming over its symbols."""
+    n_levels = _MOST + 1
+    n = wanted.shape[1]
+    near = len(delta_bits) - 1  # differences up to here have a price of their own
+    cost, before = np.empty(n_levels), np.empty(n_levels)
+    origin = np.empty((n, n_levels), np.uint8)
+    for c in range(len(wanted)):
+        for level in range(n_levels):
+            cost[level] = loss[c, 0] * (level - wanted[c, 0]) ** 2
+        for s in range(1, n):
+            before[:] = cost
+            cheapest = np.argmin(before)
+            for level in range(n_levels):
+                best, come = before[cheapest] + delta_bits[near], cheapest
+                for d in range(-near + 1, near):
+                    if 0 <= level + d < n_levels:
+                        this = before[level + d] + delta_bits[abs(d)]
+                        if this < best:
+                            best, come = this, level + d
+                cost[level] = best + loss[c, s] * (level - wanted[c, s]) ** 2
+                origin[s, level] = come
+        level = np.argmin(cost)
+        for s in range(n - 1, -1, -1):
+            steps[c, s] = level
+            level = origin[s, level]
 
 
 def restore(stored: Array, n_contexts: int, n_symbols: int) -> Tables:

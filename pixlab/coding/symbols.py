@@ -125,11 +125,16 @@ class Symbols:
             reuse=reuse,
         )
         masks, _ = make_masks(nodes, plain_looks(features.shape[1]))
-        found = estimate(nodes, choose(features, masks), upper, n_upper)
-        arrays = {f"{name}.tree": nodes, f"{name}.codes": store(found)}
+        contexts = choose(features, masks)
+        found = estimate(nodes, contexts, upper, n_upper)
+        seen = np.bincount(contexts, minlength=len(found))
+        arrays = {f"{name}.tree": nodes, f"{name}.codes": store(found, seen, reuse)}
         if shift:
+            shape = (n_upper, 1 << shift)
             part = symbols & ((1 << shift) - 1)
-            arrays[f"{name}.lower"] = store(smoothed(upper, part, (n_upper, 1 << shift)))
+            arrays[f"{name}.lower"] = store(
+                smoothed(upper, part, shape), np.bincount(upper, minlength=n_upper), reuse
+            )
         return arrays
 
     def encode(self, features: NDArray[np.uint8], symbols: Array) -> bytes:
