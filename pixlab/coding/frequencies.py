@@ -119,6 +119,7 @@ def store(probabilities: Array, seen: Array | None = None, reuse: float = np.inf
     Parameters
     ----------
     probabilities : float[contexts, symbols]
+        What `estimate` gave.
     seen : float[contexts], optional
         How many symbols each context had. Then steps are chosen such that the bits that they take in
         the model and the bits that symbols take because of them are least together.
