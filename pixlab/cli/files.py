@@ -243,6 +243,12 @@ def fit(
 @click.argument("out", type=OUTPUT)
 @click.option("--codec", type=CodecName(), help="Fit this codec on the file itself.")
 @click.option("--model", type=Source(), help="Use a model that `pixlab fit` made.")
+@click.option(
+    "--embed/--no-embed",
+    default=True,
+    help="Put the model into OUT, or leave it outside: then OUT only names it, and whoever reads OUT "
+    "needs MODEL.",
+)
 @reading
 @as_json
 def compress(
@@ -250,6 +256,7 @@ def compress(
     out: Path,
     codec: str | None,
     model: Path | None,
+    embed: bool,
     as_json: bool,
     events: slice | None,
     branch: str | None,
@@ -262,7 +269,6 @@ def compress(
 
     `pixlab compress --codec NAME --help` lists the knobs of a codec.
     """
-    from pixlab.codecs import load_model
     from pixlab.io import compress as run
 
     how = {"events": events, "branch": branch, "detector": detector}
@@ -272,7 +278,8 @@ def compress(
             source if plain else load(source, **how),  # a path is remembered in the file
             out,
             codec=codec_from(codec, knobs) if codec else None,
-            model=load_model(model) if model else None,
+            model=model,
+            embed=embed,
             progress=progress,
         )
     print_json(facts) if as_json else pairs(str(out), facts)
@@ -281,15 +288,34 @@ def compress(
 @click.command(cls=Command)
 @click.argument("source", type=Source())
 @click.argument("out", type=OUTPUT)
-def decompress(source: Path, out: Path) -> None:
+@_WHICH
+@click.option("--model", type=Source(), help="The model of a file that was written without it.")
+@click.option(
+    "--skip-damaged",
+    is_flag=True,
+    help="Write what is whole, leave out lost events and name them; exits with 1 if there are any.",
+)
+def decompress(
+    source: Path, out: Path, events: slice | None, model: Path | None, skip_damaged: bool
+) -> None:
     """Write what a .pxl file holds in another format.
 
-    The ending of OUT names it.
+    The ending of OUT names it. Of the file, only the parts with the chosen events are read.
     """
     from pixlab.io import decompress as run
+    from pixlab.io import salvage, write
 
-    digis = run(source, out)
+    if skip_damaged and events is not None:
+        raise click.UsageError("events of a damaged file cannot be chosen by their number")
+    if skip_damaged:
+        digis, lost = salvage(source, model=model)
+        write(digis, out)
+    else:
+        digis, lost = run(source, out, events=events, model=model), []
     click.echo(f"{out}: {len(digis):,} events, {digis.n_digis:,} digis")
+    for each in lost:
+        click.echo(f"lost: {each}", err=True)
+    raise click.exceptions.Exit(OUTSIDE if lost else 0)
 
 
 COMMANDS = [info, convert, simulate, fit, compress, decompress]

@@ -23,6 +23,7 @@ A new codec is one module with a `Codec` and a `Model` subclass, and one entry i
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import struct
@@ -45,7 +46,7 @@ from pixlab.digis import EVENT_ID, Digis
 from pixlab.errors import FormatError, PixlabError
 from pixlab.progress import Progress
 
-__all__ = ["Chunk", "Codec", "Model", "Stream", "split_events"]
+__all__ = ["Chunk", "Codec", "Model", "Stream", "on_all_cores", "split_events"]
 
 Array = NDArray[Any]
 _MAGIC = b"PXC1"
@@ -100,6 +101,11 @@ class Chunk:
             + _CRC.size
             + sum(_SECTION.size + len(data) for data in self.sections.values())
         )
+
+    @property
+    def shannon(self) -> dict[str, float]:
+        """Bits of each section without what its coder adds, if this chunk was just encoded."""
+        return {k: getattr(v, "shannon", 8.0 * len(v)) for k, v in self.sections.items()}
 
     def to_bytes(self) -> bytes:
         """Head, section table, sections, CRC-32 of all that; little-endian."""
@@ -241,7 +247,7 @@ class Model:
         """Compress, chunk by chunk, on all cores."""
         self.check(digis)
         parts = list(split_events(digis))
-        chunks = _on_all_cores(self._encode_chunk, parts, progress, "encoding")
+        chunks = on_all_cores(self._encode_chunk, parts, progress, "encoding")
         return Stream(tuple(chunks))
 
     def decode(self, stream: Stream, *, progress: Progress | None = None) -> Digis:
@@ -252,7 +258,7 @@ class Model:
         FormatError
             Naming the chunk that is damaged.
         """
-        parts = _on_all_cores(
+        parts = on_all_cores(
             self.decode_chunk, list(enumerate(stream.chunks)), progress, "decoding"
         )
         return Digis.concatenate(parts) if parts else Digis.empty(self.detector)
@@ -304,6 +310,11 @@ class Model:
         return zlib.compress(self.packed, 9)
 
     @cached_property
+    def sha256(self) -> str:
+        """Hash of `packed`, by which a file names a model that it does not hold."""
+        return hashlib.sha256(self.packed).hexdigest()
+
+    @cached_property
     def nbytes(self) -> int:
         """Size of `to_bytes`, which is what a .pxl file spends on it."""
         return len(self.to_bytes())
@@ -342,7 +353,9 @@ def split_events(digis: Digis) -> Iterator[Digis]:
             begin = end
 
 
-def _on_all_cores(work: Any, parts: list[Any], progress: Progress | None, what: str) -> list[Any]:
+def on_all_cores(
+    work: Any, parts: list[Any], progress: Progress | None = None, what: str = ""
+) -> list[Any]:
     """Map over parts with one thread a core; the kernels release the interpreter lock."""
     if len(parts) == 1:
         return [work(parts[0])]

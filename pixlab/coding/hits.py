@@ -24,7 +24,7 @@ from pixlab.coding.positions import (
     count_tables,
     learn_rates,
 )
-from pixlab.coding.rans import NO_STEPS, NO_WORDS, open_words, write
+from pixlab.coding.rans import NO_STEPS, NO_WORDS, Section, open_words, write
 from pixlab.coding.runs import (
     LENGTHS,
     N_LOOKS,
@@ -137,7 +137,7 @@ class HitCoder:
         # a gap takes at most six steps, a number of roots three
         steps = np.empty(6 * len(found.roots) + 3 * n_events * len(self.layout.rows), np.uint32)
         n = self._positions(_WRITE, totals, hits, found, steps=steps)[1]
-        positions = totals.astype("<u4").tobytes() + write(steps[:n])
+        positions = Section.of(totals.astype("<u4").tobytes(), write(steps[:n]))
         steps = np.empty(6 * len(found.parent), np.uint32)
         return {
             "positions": positions,

@@ -25,6 +25,7 @@ from pixlab.coding.bits import kernel
 __all__ = [
     "NO_STEPS",
     "NO_WORDS",
+    "Section",
     "Tables",
     "drained",
     "get",
@@ -45,6 +46,8 @@ _LEAST = np.uint64(1 << 31)  # a state is kept in [2^31, 2^63)
 _SLOT = np.uint64(_WHOLE - 1)
 _U16, _U32, _U47, _ONE, _ZERO = (np.uint64(v) for v in (16, 32, 47, 1, 0))
 _HINT_BITS = 12
+# what a step of each size takes, for the ledger alone
+_BITS = 16 - np.log2(np.maximum(np.arange(_WHOLE), 1))
 
 
 class Tables(NamedTuple):
@@ -114,26 +117,41 @@ def step_of_uniform(value, n):  # type: ignore[no-untyped-def]
     return size << np.uint32(16) | low
 
 
-def write(steps: NDArray[np.uint32]) -> bytes:
+class Section(bytes):
+    """Bytes, and the length that they would have without what a coder adds: ``shannon``, in bits."""
+
+    shannon: float
+
+    @staticmethod
+    def of(head: bytes, body: bytes) -> Section:
+        """Two parts in one; bytes that are no section have nothing to save."""
+        whole = Section(head + body)
+        whole.shannon = sum(getattr(part, "shannon", 8.0 * len(part)) for part in (head, body))
+        return whole
+
+
+def write(steps: NDArray[np.uint32]) -> Section:
     """The bytes that a reader needs to get the symbols of `steps` in order; none for no step."""
-    if not len(steps):
-        return b""
     words = np.empty(len(steps) + 2 * STATES, "<u4")
-    first = _write(steps, words)
-    return words[first:].tobytes()
+    first, bits = _write(steps, words, _BITS) if len(steps) else (len(words), 0.0)
+    section = Section(words[first:].tobytes())
+    section.shannon = bits
+    return section
 
 
 @kernel
-def _write(steps, words):  # type: ignore[no-untyped-def]
-    """Fill `words` from the end; return where they begin."""
+def _write(steps, words, bits_of):  # type: ignore[no-untyped-def]
+    """Fill `words` from the end; return where they begin, and the bits of all steps."""
     # the state that takes a step now is `a`; going backwards, they turn the other way round
     n = len(steps)
+    bits = 0.0
     a = b = c = d = _LEAST
     at = len(words)
     for i in range(n - 1, -1, -1):
         # the reader turned after this step: undo it, so that its state comes to the front
         a, b, c, d = d, a, b, c
         size = np.uint64(steps[i] >> np.uint32(16))
+        bits += bits_of[size]
         if a >= size << _U47:
             at -= 1
             words[at] = np.uint32(a)
@@ -144,7 +162,7 @@ def _write(steps, words):  # type: ignore[no-untyped-def]
         words[at - 1] = np.uint32(state)
         words[at - 2] = np.uint32(state >> _U32)
         at -= 2
-    return at
+    return at, bits
 
 
 # -- reading ----------------------------------------------------------------------------------

@@ -23,6 +23,7 @@ from pixlab.coding.numbers import decode_numbers, encode_numbers
 from pixlab.coding.rans import (
     NO_STEPS,
     NO_WORDS,
+    Section,
     drained,
     get,
     open_words,
@@ -154,7 +155,7 @@ class ValueCoder:
             values = np.minimum(values, self._reach).astype(np.uint16)
         steps = np.empty(len(values) * (2 if self._symbols.shift else 1), np.uint32)
         self._run(_WRITE, hits, values, steps=steps)
-        return head + write(steps)
+        return Section.of(head, write(steps))
 
     def decode(self, hits: Hits, section: bytes) -> NDArray[np.uint16]:
         """The values that `encode` wrote: uint16[digis].

@@ -26,8 +26,8 @@ A new format is one module and one line of `pixlab.io.table.FORMATS`.
 from __future__ import annotations
 
 from pixlab.io.api import count, info, iterate, read, write
-from pixlab.io.pxl import compress, decompress
+from pixlab.io.pxl import Lost, compress, decompress, salvage
 from pixlab.io.table import FORMATS, Format, Reader
 
-__all__ = ["FORMATS", "Format", "Reader"]
-__all__ += ["compress", "count", "decompress", "info", "iterate", "read", "write"]
+__all__ = ["FORMATS", "Format", "Lost", "Reader"]
+__all__ += ["compress", "count", "decompress", "info", "iterate", "read", "salvage", "write"]

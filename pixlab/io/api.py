@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from sys import maxsize
 from typing import Any
 
 import numpy as np
@@ -13,7 +12,16 @@ import numpy as np
 from pixlab.detectors import Detector
 from pixlab.digis import Digis
 from pixlab.errors import FormatError, PixlabError
-from pixlab.io.files import Bytes, NotHere, PathLike, atomic, boundary, event_range, expand
+from pixlab.io.files import (
+    Bytes,
+    NotHere,
+    PathLike,
+    atomic,
+    boundary,
+    event_range,
+    expand,
+    read_range,
+)
 from pixlab.io.pxl import describe
 from pixlab.io.table import FORMATS, Reader
 
@@ -67,7 +75,7 @@ def read(
         reader, kind = _open(Path(path), format, branch, detector)
     with boundary(Path(path), kind):
         try:
-            return _range(reader, wanted)
+            return read_range(reader, wanted)
         finally:
             reader.close()
 
@@ -257,16 +265,3 @@ def _open(
         f"{path} is no {expected} (it begins with {head[:8]!r})",
         f"pixlab reads {', '.join(f.what for f in FORMATS.values())}",
     )
-
-
-def _range(reader: Reader, wanted: slice) -> Digis:
-    """The events of a slice, without counting them where that is not needed."""
-    start, stop, step = wanted.start or 0, wanted.stop, wanted.step or 1
-    if step < 0 or start < 0 or (stop is not None and stop < 0):
-        chosen = range(*wanted.indices(reader.count))
-        if not chosen:
-            return reader.read(0, 0)
-        first = min(chosen)
-        return reader.read(first, max(chosen) + 1)[np.array(chosen) - first]
-    digis = reader.read(start, max(start, maxsize if stop is None else stop))
-    return digis if step == 1 else digis[::step]

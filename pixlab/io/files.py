@@ -8,12 +8,14 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from glob import glob, has_magic
 from pathlib import Path
+from sys import maxsize
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pixlab.detectors import DETECTORS, Detector, get_detector
+from pixlab.digis import Digis
 from pixlab.errors import FormatError, PixlabError, UnknownModuleError
 
 __all__ = [
@@ -27,6 +29,7 @@ __all__ = [
     "event_range",
     "expand",
     "find_detector",
+    "read_range",
 ]
 
 PathLike = str | os.PathLike[str]
@@ -197,6 +200,19 @@ def event_range(events: Any) -> slice:
     raise PixlabError(
         f"events={events!r} is no range of events", "pass a slice or (start, stop), or leave it out"
     )
+
+
+def read_range(reader: Any, wanted: slice) -> Digis:
+    """The events of a slice from a `Reader`, without counting them where that is not needed."""
+    start, stop, step = wanted.start or 0, wanted.stop, wanted.step or 1
+    if step < 0 or start < 0 or (stop is not None and stop < 0):
+        chosen = range(*wanted.indices(reader.count))
+        if not chosen:
+            return reader.read(0, 0)
+        first = min(chosen)
+        return reader.read(first, max(chosen) + 1)[np.array(chosen) - first]
+    digis = reader.read(start, max(start, maxsize if stop is None else stop))
+    return digis if step == 1 else digis[::step]
 
 
 def clip(start: int, stop: int, count: int) -> tuple[int, int]:

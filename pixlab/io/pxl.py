@@ -7,47 +7,62 @@ from collections.abc import Iterable, Iterator
 from functools import cached_property
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from pixlab import __version__
-from pixlab.codecs import Chunk, Codec, Lossless, Model, make_codec, unpack_model
-from pixlab.coding.container import Container, write_container
+from pixlab.codecs import Chunk, Codec, Lossless, Model, load_model, make_codec, unpack_model
+from pixlab.codecs.base import on_all_cores
+from pixlab.coding.container import Container, ModelReference, may_be_container, write_container
 from pixlab.detectors import Detector, get_detector
 from pixlab.digis import Digis
 from pixlab.errors import FormatError, PixlabError
-from pixlab.io.files import atomic
+from pixlab.io.files import PathLike, atomic, event_range, read_range
 from pixlab.progress import Progress
 
-__all__ = ["PxlReader", "compress", "decompress", "describe", "sniff", "write"]
+__all__ = ["Lost", "PxlReader", "compress", "decompress", "describe", "salvage", "sniff", "write"]
 
 
 def sniff(head: bytes) -> bool:
-    """Whether a file that begins like this may be a .pxl file: its first member is the model."""
-    return head[:4] == b"PK\x03\x04" and head[30:47] == b"model.safetensors"
+    """Whether a file that begins like this may be a .pxl file."""
+    return may_be_container(head)
+
+
+class Lost(NamedTuple):
+    """Events that a damaged file does not give back.
+
+    ``first`` and ``stop`` count events as in a slice; ``stop`` is None where nothing says how many
+    there were. ``why`` is one line.
+    """
+
+    first: int
+    stop: int | None
+    why: str
+
+    def __str__(self) -> str:
+        last = "?" if self.stop is None else str(self.stop - 1)
+        return f"events {self.first} to {last}: {self.why}"
 
 
 class PxlReader:
     """An open .pxl file; only the chunks that hold the wanted events are read and decoded."""
 
     def __init__(
-        self, path: Path, *, branch: str | None = None, detector: str | Detector | None = None
+        self,
+        path: Path,
+        *,
+        branch: str | None = None,
+        detector: str | Detector | None = None,
+        model: Model | PathLike | None = None,
     ) -> None:
         if branch is not None:
             raise PixlabError(f"{path}: a .pxl file has no branches", "leave branch= out")
         self._detector = None if detector is None else get_detector(detector)
+        self._given = model
         self._container = Container(path)
-        header = self._container.header
-        try:
-            chunks = np.array(header["chunks"], np.int64).reshape(-1, 2)
-            good = (chunks >= 0).all() and [int(v) for v in chunks.sum(axis=0)] == [
-                header["events"],
-                header["digis"],
-            ]
-        except (KeyError, TypeError, ValueError, OverflowError):
-            good = False
-        if not good:
+        chunks = _sizes(self._container.header)
+        if chunks is None:
             self.close()
             raise FormatError(f"{path}: its header is damaged")
         self.chunks = chunks
@@ -55,8 +70,8 @@ class PxlReader:
 
     @cached_property
     def model(self) -> Model:
-        """The model in the file."""
-        return unpack_model(self._container.model, f"{self._container.path}: the model")
+        """The model in the file, or the one that it names."""
+        return _model_of(self._container, self._given)
 
     @property
     def header(self) -> dict[str, Any]:
@@ -64,8 +79,13 @@ class PxlReader:
         return self._container.header
 
     @property
+    def reference(self) -> ModelReference | None:
+        """Which model is needed, where it is not in the file."""
+        return self._container.reference
+
+    @property
     def model_bytes(self) -> int:
-        """What the model takes in the file."""
+        """What the model, or the reference to it, takes in the file."""
         return self._container.model_bytes
 
     @property
@@ -86,21 +106,22 @@ class PxlReader:
         return chunk
 
     def read(self, start: int, stop: int) -> Digis:
-        """Events `start` to `stop`, fewer where the file ends before."""
+        """Events `start` to `stop`, fewer where the file ends before; chunks on all cores."""
         start, stop = min(start, self.count), min(stop, self.count)
-        parts = []
-        for number in range(len(self.chunks)):
-            begin, end = (int(v) for v in self._starts[number : number + 2])
-            if begin < stop and end > start:
-                try:
-                    digis = self.model.decode_chunk((number, self.chunk(number)))
-                except FormatError as error:
-                    path = str(self._container.path)
-                    if path in error.cause:
-                        raise
-                    raise FormatError(f"{path}: {error.cause}", error.hint) from error
-                parts.append(digis[max(start - begin, 0) : stop - begin])
-        digis = Digis.concatenate(parts) if parts else Digis.empty(self.model.detector)
+        wanted = [
+            number
+            for number, (begin, end) in enumerate(
+                zip(self._starts[:-1].tolist(), self._starts[1:].tolist(), strict=True)
+            )
+            if begin < stop and end > start
+        ]
+        self.model  # noqa: B018 - read once, not by each of the threads
+        parts = on_all_cores(self._decode, wanted)
+        cut = []
+        for number, digis in zip(wanted, parts, strict=True):
+            begin = int(self._starts[number])
+            cut.append(digis[max(start - begin, 0) : stop - begin])
+        digis = Digis.concatenate(cut) if cut else Digis.empty(self.model.detector)
         if self._detector is None or self._detector == digis.detector:
             return digis
         return Digis.from_arrays(
@@ -115,6 +136,59 @@ class PxlReader:
             event_id=digis.event_id,
         )
 
+    def _decode(self, number: int) -> Digis:
+        return _decoded(self.model, number, self.chunk(number), self._container.path)
+
+
+def _sizes(header: dict[str, Any]) -> Any:
+    """Events and digis of each chunk, int64[chunks, 2]; None if the header is damaged."""
+    try:
+        chunks = np.array(header["chunks"], np.int64).reshape(-1, 2)
+        sums = [int(v) for v in chunks.sum(axis=0)]
+        good = (chunks >= 0).all() and sums == [header["events"], header["digis"]]
+    except (KeyError, TypeError, ValueError, OverflowError):
+        return None
+    return chunks if good else None
+
+
+def _decoded(model: Model, number: int, chunk: Chunk, path: Path) -> Digis:
+    """The digis of a chunk; errors name the file."""
+    try:
+        return model.decode_chunk((number, chunk))
+    except FormatError as error:
+        if str(path) in error.cause:
+            raise
+        raise FormatError(f"{path}: {error.cause}", error.hint) from error
+
+
+def _model_of(container: Container, given: Model | PathLike | None) -> Model:
+    """The model of a file: the one inside, or the one that it names, given or beside it."""
+    path, needed = container.path, container.reference
+    if needed is None:
+        try:
+            return unpack_model(container.model, f"{path}: the model")
+        except FormatError:
+            if given is None:
+                raise
+            return given if isinstance(given, Model) else load_model(given)
+    called = f"model '{needed.name}' (SHA-256 {needed.sha256[:12]}…)"
+    beside = path.parent / Path(needed.name).name if needed.name else None
+    if given is None and beside is not None and beside.is_file():
+        given = beside
+    if given is None:
+        raise PixlabError(
+            f"{path} was written without its {called}, which is not beside it",
+            "pass the model (--model MODEL), or put it into the same directory",
+        )
+    model = given if isinstance(given, Model) else load_model(given)
+    if model.sha256 != needed.sha256:
+        which = "the model given" if isinstance(given, Model) else str(given)
+        raise PixlabError(
+            f"{which} (SHA-256 {model.sha256[:12]}…) is not the one that {path} was written with",
+            f"pass its {called}",
+        )
+    return model
+
 
 def write(digis: Digis, path: Path) -> None:
     """Write digis losslessly."""
@@ -122,11 +196,12 @@ def write(digis: Digis, path: Path) -> None:
 
 
 def compress(
-    source: str | os.PathLike[str] | Digis | Iterable[Digis],
-    out: str | os.PathLike[str],
+    source: PathLike | Digis | Iterable[Digis],
+    out: PathLike,
     *,
     codec: Codec | str | None = None,
-    model: Model | None = None,
+    model: Model | PathLike | None = None,
+    embed: bool = True,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
     """Write digis as a .pxl file, in memory that does not grow with their number.
@@ -140,23 +215,34 @@ def compress(
         The .pxl file; it appears when it is complete.
     codec : Codec or str, optional
         Fitted on `source` itself, on its first block where there are several; default `Lossless`.
-    model : Model, optional
-        A model fitted before, instead of `codec`.
+    model : Model or path, optional
+        A model fitted before, or its file, instead of `codec`.
+    embed : bool
+        Whether the model goes into `out`. If not, the file only names it, by its hash and the name
+        of its file, and whoever reads it needs the model: best for many small files.
     progress : callable, optional
         Told what is going on.
 
     Returns
     -------
     dict
-        What `pixlab.io.info` says of the new file.
+        What `describe` says of the new file.
 
     Raises
     ------
     PixlabError
-        If both `codec` and `model` are given, or reading, fitting or writing fails.
+        If both `codec` and `model` are given, `embed` is false without a model, or reading, fitting
+        or writing fails.
     """
     if codec is not None and model is not None:
         raise PixlabError("both a codec and a model are given", "give one of them")
+    if model is None and not embed:
+        raise PixlabError(
+            "a file without its model needs one that is kept elsewhere",
+            "fit and save a model first, and pass it (model=, --model)",
+        )
+    file, model = (None, model) if isinstance(model, Model) else (model, None)
+    model = load_model(file) if file is not None else model
     name, blocks = _blocks(source)
     first, second = next(blocks, None), next(blocks, None)
     if first is None:
@@ -167,9 +253,13 @@ def compress(
             chosen = _for_one_file(chosen)
         model = chosen.fit(first, progress=progress)
     rest = blocks if second is None else chain([second], blocks)
+    reference = ModelReference(model.sha256, Path(file).name if file else "")
     with atomic(Path(out)) as temporary:
-        _save(temporary, model, chain([first], rest), progress, source=name)
-    return describe(Path(out))
+        _save(
+            temporary, model, chain([first], rest), progress,
+            source=name, reference=None if embed else reference,
+        )  # fmt: skip
+    return _described(Path(out), model)
 
 
 def _blocks(source: Any) -> tuple[str, Iterator[Digis]]:
@@ -200,6 +290,7 @@ def _save(
     blocks: Iterable[Digis],
     progress: Progress | None,
     source: str = "",
+    reference: ModelReference | None = None,
 ) -> None:
     sizes: list[list[int]] = []
     header: dict[str, Any] = {
@@ -211,7 +302,9 @@ def _save(
         "chunks": sizes,
         "events": 0,
         "digis": 0,
+        "shannon": {},
     }
+    bits: dict[str, float] = {}
 
     def chunks() -> Iterator[bytes]:
         for block in blocks:
@@ -219,26 +312,91 @@ def _save(
                 sizes.append([chunk.n_events, chunk.n_digis])
                 header["events"] += chunk.n_events
                 header["digis"] += chunk.n_digis
+                for section, ideal in chunk.shannon.items():
+                    bits[section] = bits.get(section, 0.0) + ideal
+                    header["shannon"][section] = round(bits[section] / 8)
                 yield chunk.to_bytes()
 
-    write_container(path, header, model.packed, chunks())
+    write_container(path, header, reference or model.packed, chunks())
 
 
-def decompress(path: str | os.PathLike[str], out: str | os.PathLike[str] | None = None) -> Digis:
+def decompress(
+    path: PathLike,
+    out: PathLike | None = None,
+    *,
+    events: Any = None,
+    model: Model | PathLike | None = None,
+) -> Digis:
     """The digis of a .pxl file; with `out`, also written in the format of its suffix.
+
+    Parameters
+    ----------
+    path : path
+        The .pxl file.
+    out : path, optional
+        Where to write them.
+    events : slice or (start, stop), optional
+        Which events; only the chunks that hold them are read.
+    model : Model or path, optional
+        The model of a file that was written without it; by default, the one beside it.
 
     Raises
     ------
     PixlabError
-        If the file is damaged or no .pxl file, or `out` cannot be written.
+        If the file is damaged or no .pxl file, its model is missing or another one, or `out` cannot
+        be written.
     """
-    from pixlab.io.api import read
     from pixlab.io.api import write as write_any
 
-    digis = read(path, format="pxl")
+    wanted = event_range(events)
+    reader = PxlReader(Path(path), model=model)
+    try:
+        digis = read_range(reader, wanted)
+    finally:
+        reader.close()
     if out is not None:
         write_any(digis, out)
     return digis
+
+
+def salvage(path: PathLike, *, model: Model | PathLike | None = None) -> tuple[Digis, list[Lost]]:
+    """What can be had from a damaged .pxl file: every chunk that is whole, and what is lost.
+
+    A file that was cut short, or has lost its table of contents or its header, gives back the
+    chunks in front all the same. Lost events are left out.
+
+    Returns
+    -------
+    (Digis, list of Lost)
+
+    Raises
+    ------
+    PixlabError
+        If it is no .pxl file, or its model is damaged: nothing can be read without it.
+    """
+    path = Path(path)
+    with Container(path, salvage=True) as container:
+        fitted = _model_of(container, model)
+        sizes = _sizes(container.header)
+        n_chunks = container.n_chunks if sizes is None else len(sizes)
+        parts, lost, first = [], [], 0
+        for number in range(n_chunks):
+            stop = None if sizes is None else first + int(sizes[number, 0])
+            try:
+                where = f"chunk {number}"
+                chunk = Chunk.from_bytes(container.chunk(number), where)
+                if sizes is not None and [chunk.n_events, chunk.n_digis] != list(sizes[number]):
+                    raise FormatError(f"{where} does not fit the header")
+                digis = fitted.decode_chunk((number, chunk))
+            except FormatError as error:
+                lost.append(Lost(first, stop, error.cause.removeprefix(f"{path}: ")))
+                first = first if stop is None else stop
+                continue
+            parts.append(digis)
+            first += len(digis)
+        if sizes is None:
+            lost.append(Lost(first, None, "the end of the file is missing or damaged"))
+    return Digis.concatenate(parts) if parts else Digis.empty(fitted.detector), lost
 
 
 def describe(path: Path) -> dict[str, Any]:
@@ -248,10 +406,15 @@ def describe(path: Path) -> dict[str, Any]:
     -------
     dict
         ``format``, ``bytes``, ``detector``, ``events``, ``digis``, ``codec``, ``knobs``,
-        ``bits_per_digi`` (8 x bytes of the whole file / digis; None without digis), ``model_bytes``
-        and ``ledger`` (bytes by section; sums up to ``bytes``).
+        ``bits_per_digi`` (8 x bytes of the whole file / digis; None without digis), ``model_bytes``,
+        ``ledger`` (bytes by section; sums up to ``bytes``), ``shannon`` (bytes of a section without
+        what its coder adds) and, where the model is not in the file, ``model`` (its hash and name).
     """
-    reader = PxlReader(path)
+    return _described(path, None)
+
+
+def _described(path: Path, model: Model | None) -> dict[str, Any]:
+    reader = PxlReader(path, model=model)
     try:
         ledger: dict[str, int] = {}
         for number in range(len(reader.chunks)):
@@ -263,7 +426,7 @@ def describe(path: Path) -> dict[str, Any]:
         ledger["container"] = size - sum(ledger.values())
         header = reader.header
         digis = header["digis"]
-        return {
+        found = {
             "format": "pxl",
             "bytes": size,
             "detector": reader.model.detector.name,
@@ -274,6 +437,9 @@ def describe(path: Path) -> dict[str, Any]:
             "bits_per_digi": 8 * size / digis if digis else None,
             "model_bytes": reader.model_bytes,
             "ledger": ledger,
+            "shannon": header.get("shannon", {}),
         }
+        reference = reader.reference
+        return found | ({} if reference is None else {"model": reference._asdict()})
     finally:
         reader.close()

@@ -1,0 +1,67 @@
+"""Decoders on streams that were changed after the checksum: an error, or digis inside the detector."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+
+from pixlab.codecs import Chunk, Stream, make_codec
+from pixlab.digis import Digis
+from pixlab.errors import FormatError
+from tests.helpers import random_digis
+
+KNOBS = {"patch-vq": {"codebook_size": 16}}
+
+
+def mutated(chunk: Chunk, rng: np.random.Generator) -> Chunk:
+    """A chunk with a section that has other bytes, other words, fewer or more of them."""
+    sections = dict(chunk.sections)
+    names = sorted(sections)
+    name = names[rng.integers(len(names))]
+    data = bytearray(sections[name])
+    for _ in range(rng.integers(1, 4)):
+        if not data:
+            break
+        at, kind = rng.integers(len(data)), rng.random()
+        if kind < 0.6:
+            data[at] = rng.integers(256)
+        elif kind < 0.75:  # a whole word, for instance of a count
+            data[at : at + 4] = rng.choice([b"\0\0\0\0", b"\xff\xff\xff\xff", rng.bytes(4)])
+        elif kind < 0.9:
+            del data[at : at + rng.integers(1, 9)]
+        else:
+            data[at:at] = rng.bytes(rng.integers(1, 9))
+    if rng.random() < 0.1:
+        data = data[: rng.integers(len(data) + 1)]
+    sections[name] = bytes(data)
+    changes: dict[str, object] = {"sections": sections}
+    if rng.random() < 0.1:
+        changes["n_digis"] = int(rng.integers(0, 1 << 27))
+    if rng.random() < 0.05:
+        changes["n_events"] = int(rng.integers(0, 1 << 22))
+    return dataclasses.replace(chunk, **changes)
+
+
+def fuzz(codec: str, trials: int, seed: int) -> None:
+    """Decode `trials` mutated streams of a codec."""
+    digis = random_digis(n_events=2, n_digis=150, n_modules=4, seed=7)
+    loud = digis.with_adc(np.where(np.arange(digis.n_digis) % 40 == 5, 900, digis.adc))
+    flagged = dataclasses.replace(digis, flag=np.arange(digis.n_digis) % 3 == 0)
+    model = make_codec(codec, **KNOBS.get(codec, {})).fit(digis)
+    chunks = [model.encode(d).chunks[0] for d in (digis, loud, flagged)]
+    detector = digis.detector
+    rng = np.random.default_rng(seed)
+    refused = 0
+    for _ in range(trials):
+        bad = mutated(chunks[rng.integers(len(chunks))], rng)
+        try:
+            out = model.decode(Stream((Chunk.from_bytes(bad.to_bytes()),)))
+        except FormatError as error:
+            assert "\n" not in str(error)
+            refused += 1
+            continue
+        columns = (out.event, out.detid, out.row, out.col, out.adc)
+        assert Digis.from_arrays(*columns, detector=detector, n_events=len(out)) == out
+        assert len(out) == bad.n_events
+    assert refused > trials / 4
