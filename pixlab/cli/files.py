@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from pixlab.cli.base import Command, bar, print_json
+from pixlab.cli.base import OUTSIDE, Command, bar, print_json
 from pixlab.cli.knobs import CodecName, FitCommand, KnobCommand, codec_from
 from pixlab.cli.show import pairs
 
