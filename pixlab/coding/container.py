@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from struct import error as StructError
-from typing import Any, Self
+from typing import Any, BinaryIO, Self
 
 from pixlab.errors import FormatError, PixlabError
 
@@ -51,19 +51,27 @@ def write_container(
 class Container:
     """An open .pxl file: its header, its model and its chunks, each checked when it is read.
 
+    Parameters
+    ----------
+    path : path
+        Where it is, or what it is called in errors if `file` is given.
+    file : binary file object, optional
+        The file, already open; whoever opened it closes it.
+
     Raises
     ------
     FormatError
         If it is no .pxl file, is damaged, or is of a newer version.
     """
 
-    def __init__(self, path: str | os.PathLike[str]) -> None:
-        self.path = Path(path)
+    def __init__(self, path: Any, file: BinaryIO | None = None) -> None:
+        self.path = path
         try:
-            self._file = self.path.open("rb")
+            self._file = Path(path).open("rb") if file is None else file
         except OSError as error:
             raise PixlabError(f"cannot read {path}: {error.strerror}", "check the path") from error
         try:
+            self._size = self._file.seek(0, os.SEEK_END)
             with self._guard("its table of contents"):
                 self._archive = zipfile.ZipFile(self._file)
             self.header = self._read_header()
@@ -137,4 +145,4 @@ class Container:
 
     def chunk(self, number: int) -> bytes:
         """The bytes of one chunk."""
-        return self._member(_chunk_name(number), self.path.stat().st_size)
+        return self._member(_chunk_name(number), self._size)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from itertools import chain
 from pathlib import Path
@@ -14,10 +15,12 @@ import numpy as np
 from pixlab import __version__
 from pixlab.codecs import Chunk, Codec, Lossless, Model, make_codec, unpack_model
 from pixlab.coding.container import Container, write_container
-from pixlab.detectors import Detector, get_detector
 from pixlab.digis import Digis
 from pixlab.errors import FormatError, PixlabError
-from pixlab.io.files import atomic
+from pixlab.io.events import How, no_branch
+from pixlab.io.files import atomic, clip
+from pixlab.io.places import Place, as_place
+from pixlab.io.source import Bytes
 from pixlab.progress import Progress
 
 __all__ = ["PxlReader", "compress", "decompress", "describe", "sniff", "write"]
@@ -33,13 +36,12 @@ def sniff(head: bytes) -> bool:
 class PxlReader:
     """An open .pxl file; only the chunks that hold the wanted events are read and decoded."""
 
-    def __init__(
-        self, path: Path, *, branch: str | None = None, detector: str | Detector | None = None
-    ) -> None:
-        if branch is not None:
-            raise PixlabError(f"{path}: a .pxl file has no branches", "leave branch= out")
-        self._detector = None if detector is None else get_detector(detector)
-        self._container = Container(path)
+    found, others = False, ()  # it names its detector
+
+    def __init__(self, source: Bytes, how: How = How()) -> None:  # noqa: B008  (it is frozen)
+        no_branch(how, f"{source}: a .pxl file")
+        self._detector = how.detector
+        self._container = Container(source.place, source.file)
         header = self._container.header
         try:
             chunks = np.array(header["chunks"], np.int64).reshape(-1, 2)
@@ -50,10 +52,10 @@ class PxlReader:
         except (KeyError, TypeError, ValueError, OverflowError):
             good = False
         if not good:
-            self.close()
-            raise FormatError(f"{path}: its header is damaged")
+            raise FormatError(f"{source}: its header is damaged")
         self.chunks = chunks
         self._starts = np.concatenate([[0], np.cumsum(chunks[:, 0])])
+        self._kept: tuple[int, Digis] | None = None  # the chunk decoded last, and its number
 
     @cached_property
     def model(self) -> Model:
@@ -75,10 +77,6 @@ class PxlReader:
         """Number of events in the file."""
         return int(self._starts[-1])
 
-    def close(self) -> None:
-        """Let go of the file."""
-        self._container.close()
-
     def chunk(self, number: int) -> Chunk:
         """One chunk, not yet decoded."""
         where = f"{self._container.path}: chunk {number}"
@@ -89,19 +87,13 @@ class PxlReader:
 
     def read(self, start: int, stop: int) -> Digis:
         """Events `start` to `stop`, fewer where the file ends before."""
-        start, stop = min(start, self.count), min(stop, self.count)
+        start, stop = clip(start, stop, self.count)
+        first = max(int(np.searchsorted(self._starts, start, side="right")) - 1, 0)
+        last = int(np.searchsorted(self._starts, stop, side="left")) if stop > start else first
         parts = []
-        for number in range(len(self.chunks)):
-            begin, end = (int(v) for v in self._starts[number : number + 2])
-            if begin < stop and end > start:
-                try:
-                    digis = self.model.decode_chunk((number, self.chunk(number)))
-                except FormatError as error:
-                    path = str(self._container.path)
-                    if path in error.cause:
-                        raise
-                    raise FormatError(f"{path}: {error.cause}", error.hint) from error
-                parts.append(digis[max(start - begin, 0) : stop - begin])
+        for number, digis in zip(range(first, last), self._decoded(first, last), strict=True):
+            begin = int(self._starts[number])
+            parts.append(digis[max(start - begin, 0) : stop - begin])
         digis = Digis.concatenate(parts) if parts else Digis.empty(self.model.detector)
         if self._detector is None or self._detector == digis.detector:
             return digis
@@ -117,10 +109,50 @@ class PxlReader:
             event_id=digis.event_id,
         )
 
+    def _decoded(self, first: int, last: int) -> list[Digis]:
+        """Some chunks decoded, on all cores; the last one is kept, since blocks of events share it."""
+        kept = self._kept
+        numbers = [i for i in range(first, last) if kept is None or kept[0] != i]
+        chunks = [(i, self.chunk(i)) for i in numbers]
+        self.model  # noqa: B018  (unpacked once, before threads ask for it)
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            found = dict(zip(numbers, pool.map(self._decode, chunks), strict=True))
+        found |= dict([kept]) if kept is not None else {}
+        self._kept = (last - 1, found[last - 1]) if last > first else kept
+        return [found[i] for i in range(first, last)]
 
-def write(digis: Digis, path: Path) -> None:
+    def _decode(self, numbered: tuple[int, Chunk]) -> Digis:
+        try:
+            return self.model.decode_chunk(numbered)
+        except FormatError as error:
+            path = str(self._container.path)
+            if path in error.cause:
+                raise
+            raise FormatError(f"{path}: {error.cause}", error.hint) from error
+
+
+def write(groups: Iterable[Digis], path: Path) -> None:
     """Write digis losslessly."""
-    _save(path, _for_one_file(Lossless(), digis).fit(digis), [digis], None)
+    model, blocks = _fitted(iter(groups), None, None, None)
+    _save(path, model, blocks, None)
+
+
+def _fitted(
+    blocks: Iterator[Digis],
+    codec: Codec | str | None,
+    model: Model | None,
+    progress: Progress | None,
+) -> tuple[Model, Iterator[Digis]]:
+    """A model fitted on the first of the blocks, and all of these."""
+    first, second = next(blocks, None), next(blocks, None)
+    if first is None:
+        raise PixlabError("there are no events to compress")
+    if model is None:
+        chosen = make_codec(codec) if isinstance(codec, str) else codec or Lossless()
+        if second is None:
+            chosen = _for_one_file(chosen, first)
+        model = chosen.fit(first, progress=progress)
+    return model, chain([first], blocks if second is None else chain([second], blocks))
 
 
 def compress(
@@ -160,17 +192,9 @@ def compress(
     if codec is not None and model is not None:
         raise PixlabError("both a codec and a model are given", "give one of them")
     name, blocks = _blocks(source)
-    first, second = next(blocks, None), next(blocks, None)
-    if first is None:
-        raise PixlabError("there are no events to compress")
-    if model is None:
-        chosen = make_codec(codec) if isinstance(codec, str) else codec or Lossless()
-        if second is None:
-            chosen = _for_one_file(chosen, first)
-        model = chosen.fit(first, progress=progress)
-    rest = blocks if second is None else chain([second], blocks)
+    model, blocks = _fitted(blocks, codec, model, progress)
     with atomic(Path(out)) as temporary:
-        _save(temporary, model, chain([first], rest), progress, source=name)
+        _save(temporary, model, blocks, progress, source=name)
     return describe(Path(out))
 
 
@@ -185,7 +209,8 @@ def _blocks(source: Any) -> tuple[str, Iterator[Digis]]:
     blocks = iterate(source)
     first = next(blocks, None)
     # a file without events still says of which detector it has none
-    return Path(source).name, iter([read(source)]) if first is None else chain([first], blocks)
+    name = as_place(source).name
+    return name, iter([read(source)]) if first is None else chain([first], blocks)
 
 
 def _for_one_file(codec: Codec, digis: Digis) -> Codec:
@@ -243,7 +268,7 @@ def decompress(path: str | os.PathLike[str], out: str | os.PathLike[str] | None 
     return digis
 
 
-def describe(path: Path) -> dict[str, Any]:
+def describe(place: Place) -> dict[str, Any]:
     """Codec and size ledger of a .pxl file, from its headers and without decoding.
 
     Returns
@@ -253,29 +278,25 @@ def describe(path: Path) -> dict[str, Any]:
         ``bits_per_digi`` (8 x bytes of the whole file / digis; None without digis), ``model_bytes``
         and ``ledger`` (bytes by section; sums up to ``bytes``).
     """
-    reader = PxlReader(path)
-    try:
+    with Bytes(place) as source:
+        reader = PxlReader(source)
         ledger: dict[str, int] = {}
         for number in range(len(reader.chunks)):
             chunk = reader.chunk(number)
             for name, data in chunk.sections.items():
                 ledger[name] = ledger.get(name, 0) + len(data)
-        size = path.stat().st_size
         ledger["model"] = reader.model_bytes
-        ledger["container"] = size - sum(ledger.values())
-        header = reader.header
-        digis = header["digis"]
+        ledger["container"] = source.size - sum(ledger.values())
+        digis = reader.header["digis"]
         return {
             "format": "pxl",
-            "bytes": size,
+            "bytes": source.size,
             "detector": reader.model.detector.name,
-            "events": header["events"],
+            "events": reader.header["events"],
             "digis": digis,
             "codec": reader.model.codec.key,
             "knobs": reader.model.codec.knobs(),
-            "bits_per_digi": 8 * size / digis if digis else None,
+            "bits_per_digi": 8 * source.size / digis if digis else None,
             "model_bytes": reader.model_bytes,
             "ledger": ledger,
         }
-    finally:
-        reader.close()
