@@ -67,7 +67,7 @@ class Container:
     def __init__(self, path: Any, file: BinaryIO | None = None) -> None:
         self.path = path
         try:
-            self._file = Path(path).open("rb") if file is None else file
+            self._file = Path(path).open("rb") if file is None else file  # noqa: SIM115
         except OSError as error:
             raise PixlabError(f"cannot read {path}: {error.strerror}", "check the path") from error
         try:

@@ -93,6 +93,8 @@ def suggested_by(product: str) -> tuple[str, ...]:
     (`SimTracker/SiPhase2Digitizer/plugins/Phase2TrackerDigitizer.cc`).
     """
     parts = product.rstrip(".").split("_")
-    if len(parts) == 4 and parts[2] == "Pixel":
+    if len(parts) != 4:
+        return ()
+    if parts[2] == "Pixel":
         return ("phase2", "phase2-premix", "phase2-25x100", "phase2-25x100-premix")
-    return ()
+    return ("phase1", "phase1-run3", "phase0")

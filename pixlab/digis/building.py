@@ -117,11 +117,9 @@ def _narrow(
 ) -> Columns:
     """The columns in the types of `Digis`, whose ranges they do not leave."""
     narrow = []
-    for name, column in columns._asdict().items():
-        if column is None or name == "flag":
-            narrow.append(None if column is None else np.asarray(column).astype(bool, copy=False))
-            continue
-        dtype = np.dtype(np.uint32 if name == "detid" else np.uint16)
+    for name, column in zip(("detid", "row", "col", "adc"), columns, strict=False):
+        assert column is not None  # only the flag may be
+        dtype: np.dtype[Any] = np.dtype(np.uint32 if name == "detid" else np.uint16)
         if column.dtype != dtype:
             # as unsigned numbers, negative ones are large
             plain = column.view(f"u{column.dtype.itemsize}") if column.dtype.isnative else column
@@ -129,7 +127,9 @@ def _narrow(
                 _refuse(columns, detector, offsets, first_event)
             column = column.astype(dtype)
         narrow.append(column)
-    return Columns(*narrow)
+    flag = columns.flag
+    detid, row, col, adc = narrow
+    return Columns(detid, row, col, adc, None if flag is None else flag.astype(bool, copy=False))
 
 
 def _frames(

@@ -354,7 +354,7 @@ def _recognised(source: Bytes, format: str | None, how: How) -> tuple[Reader, st
             try:
                 return FORMATS[name].reader(source, how), name
             except NotHere as error:
-                nothing = nothing or error
+                nothing = error
     if nothing is not None:
         holds = f": {nothing.describe()}" if nothing.describe else ""
         raise FormatError(f"{nothing.cause}{holds}", nothing.hint)

@@ -109,7 +109,8 @@ class CellsReader(EventReader):
         if start < stop:
             return self._columns
         none = np.zeros(0, np.int64)
-        return Columns(none, none, none, none, none)
+        ids = self._columns.event_id
+        return Columns(none, none, none, none, none, None, None if ids is None else ids[:0])
 
 
 def pixel_volumes(detector: Detector) -> NDArray[np.int64]:

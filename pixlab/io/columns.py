@@ -118,9 +118,12 @@ class Column:
             parts = [np.frombuffer(b, self._dtype) for b in self.baskets.equal(start, stop)]
         else:
             parts = list(self._picked(start, stop))
-        # of several baskets, one array in one go
         out = np.empty(sum(len(part) for part in parts), native)
-        return np.concatenate(parts, out=out) if parts else out
+        at = 0
+        for part in parts:  # which turns the bytes, in one go
+            out[at : at + len(part)] = part
+            at += len(part)
+        return out
 
     def _picked(self, start: int, stop: int) -> Iterator[NDArray[Any]]:
         """The bytes of one leaf of each entry."""

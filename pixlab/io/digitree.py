@@ -25,6 +25,7 @@ from pixlab.detectors import Detector
 from pixlab.digis import EVENT_ID, Digis
 from pixlab.errors import FormatError, PixlabError
 from pixlab.io.columns import Column, columns_of
+from pixlab.io.edm import NO_DIGIS
 from pixlab.io.events import Columns, EventReader, How, described_by
 from pixlab.io.files import DAMAGED, NotHere
 from pixlab.io.names import COLUMNS, canonical, match_columns
@@ -102,7 +103,9 @@ def _choose(file: RootFile, wanted: str | None) -> str:
         )
     raise NotHere(
         f"{file} holds no pixel digis",
-        f"pixlab reads CMS EDM branches of PixelDigi, and trees with the columns {', '.join(COLUMNS)}",
+        NO_DIGIS
+        if "Events" in file.trees
+        else f"a tree of digis has the columns {', '.join(COLUMNS)}",
         file.describe,
     )
 

@@ -27,8 +27,9 @@ from pixlab.io.files import DAMAGED, NotHere
 from pixlab.io.root import MAGIC, RootFile, class_of, walk
 from pixlab.io.source import Bytes
 
-__all__ = ["EdmReader", "sniff"]
+__all__ = ["NO_DIGIS", "EdmReader", "sniff"]
 
+NO_DIGIS = "choose a file of the DIGI or PREMIX step, with PixelDigi in its tree Events"
 _OLD, _NEW = "edm::DetSetVector<PixelDigi>", "edmNew::DetSetVector<PixelDigi>"
 
 
@@ -59,11 +60,7 @@ class EdmReader(EventReader):
         super().__init__(how)
         file = RootFile.of(source)
         if "Events" not in file.trees:
-            raise NotHere(
-                f"{file} holds no pixel digis",
-                "choose a file with PixelDigi in its tree Events, or with a tree digiTree",
-                file.describe,
-            )
+            raise NotHere(f"{file} has no tree Events", NO_DIGIS, file.describe)
         tree = file.tree("Events")
         top = _choose(file, tree, how.branch)
         self.count = int(tree.member("fEntries"))
@@ -80,10 +77,10 @@ class EdmReader(EventReader):
 
     def columns(self, start: int, stop: int) -> Columns:
         """The events `start` to `stop`."""
-        counts, ids, sizes, *digis = self._modules(start, stop)
+        counts, ids, sizes, row, col, adc, flag = self._modules(start, stop)
         ends = np.concatenate([[0], np.cumsum(sizes)])[np.concatenate([[0], np.cumsum(counts)])]
-        ids = np.repeat(ids, sizes)
-        return Columns(np.diff(ends), ids, *digis, self._event_id(start, stop))
+        detid = np.repeat(ids, sizes)
+        return Columns(np.diff(ends), detid, row, col, adc, flag, self._event_id(start, stop))
 
     # -- baskets to modules -------------------------------------------------------------------
     def _modules(self, start: int, stop: int) -> tuple[NDArray[Any], ...]:
@@ -213,11 +210,7 @@ def _choose(file: RootFile, tree: Any, wanted: str | None) -> Any:
             f"{file} has no pixel digis in a branch like '{wanted}'",
             f"choose one of {', '.join(digis)}",
         )
-    raise NotHere(
-        f"{file} holds no pixel digis",
-        "choose a file of the DIGI or PREMIX step, with PixelDigi in its tree Events",
-        file.describe,
-    )
+    raise NotHere(f"{file} holds no pixel digis", NO_DIGIS, file.describe)
 
 
 def _stored_as(source: Bytes, top: Any) -> tuple[int, Baskets | None, Baskets]:

@@ -17,7 +17,8 @@ from pixlab.digis.building import Columns as DigiColumns
 from pixlab.digis.building import Duplicates
 from pixlab.errors import PixlabError, UnknownModuleError
 from pixlab.io.files import clip
-from pixlab.io.guess import ENOUGH, guess
+from pixlab.io.guess import ENOUGH, Guess, guess
+from pixlab.io.names import COLUMNS, whole
 
 __all__ = ["Columns", "Duplicates", "EventReader", "How", "described_by", "no_branch"]
 
@@ -63,7 +64,7 @@ def no_branch(how: How, what: str) -> None:
 class Columns(NamedTuple):
     """Some events of a file: ``counts[events]`` digis each, one number a digi in the others.
 
-    ``detid`` is None in files of a single chip, which need none; ``event_id`` has one row an event.
+    Whole numbers may be in floating point. ``detid`` is None in files of a single chip, which need none; ``event_id`` has one row an event.
     """
 
     counts: NDArray[np.int64]
@@ -101,7 +102,8 @@ class EventReader:
     def __init__(self, how: How, described: Detector | None = None) -> None:
         self.how = how
         self.detector = described if how.detector is None else how.detector
-        self.found, self.others = False, ()
+        self.found = False
+        self.others: tuple[str, ...] = ()
 
     def columns(self, start: int, stop: int) -> Columns:
         """The events `start` to `stop`, which there are."""
@@ -113,7 +115,7 @@ class EventReader:
     def read(self, start: int, stop: int) -> Digis:
         """The digis of events `start` to `stop` (or to the last one)."""
         start, stop = clip(start, stop, self.count)
-        columns = self.columns(start, stop)
+        columns = _integers(self.columns(start, stop), start)
         detector = self._settle(columns, start) if self.detector is None else self.detector
         try:
             return _digis(columns, detector, start, self.how.duplicates)
@@ -125,21 +127,47 @@ class EventReader:
 
     def _settle(self, columns: Columns, start: int) -> Detector:
         """Find the detector from the first events with digis, whichever are read first."""
-        size = len(columns.counts) if start == 0 else 1
-        head = columns if start == 0 else self.columns(0, min(size, self.count))
+        try:
+            found = self._guess(self._head(columns if start == 0 else None), 0)
+        except PixlabError:
+            if start == 0:
+                raise
+            found = self._guess(columns, start)  # the beginning is damaged, these events are not
+        self.found = True
+        self.detector, self.others = found
+        return found.detector
+
+    def _head(self, head: Columns | None) -> Columns:
+        """The first events, as many as have `ENOUGH` modules with digis, and only these digis."""
+        size = 1 if head is None else len(head.counts)
+        head = _integers(self.columns(0, min(size, self.count))) if head is None else head
         while not (event := _first_modules(head)).size and size < self.count:
             size = min(2 * size + 1, self.count)
-            head = self.columns(0, size)
+            head = _integers(self.columns(0, size))
         if not event.size:
-            event = np.repeat(np.arange(len(head.counts)), head.counts)
+            return head
         n = len(event)
         assert head.detid is not None  # a single chip was given
-        digis = (event, *(c[:n] for c in (head.detid, head.row, head.col, head.adc)))
-        before = self.how.before
-        first = (before.name,) if before is not None else ()
-        self.detector, self.others = guess(*digis, prefer=self.prefer or first)
-        self.found = True
-        return self.detector
+        counts = np.bincount(event, minlength=len(head.counts))
+        return Columns(counts, head.detid[:n], head.row[:n], head.col[:n], head.adc[:n])
+
+    def _guess(self, head: Columns, start: int) -> Guess:
+        event = np.repeat(np.arange(len(head.counts)), head.counts) + start
+        assert head.detid is not None  # a single chip was given
+        before = () if self.how.before is None else (self.how.before.name,)
+        return guess(event, head.detid, head.row, head.col, head.adc, self.prefer or before)
+
+
+def _integers(columns: Columns, start: int = 0) -> Columns:
+    """The columns of digis as integers; errors name events by their number in the file."""
+
+    def where(i: int) -> str:
+        return f"event {start + int(np.searchsorted(np.cumsum(columns.counts), i, 'right'))}: "
+
+    digis = {name: getattr(columns, name) for name in COLUMNS[1:]}
+    return columns._replace(
+        **{name: whole(name, values, where) for name, values in digis.items() if values is not None}
+    )
 
 
 def _first_modules(columns: Columns) -> NDArray[np.int64]:

@@ -23,7 +23,7 @@ from pixlab.errors import FormatError, PixlabError
 from pixlab.io.events import Columns, EventReader, How
 from pixlab.io.files import NotHere
 from pixlab.io.h5file import MAGIC, H5File
-from pixlab.io.names import check_type, whole
+from pixlab.io.names import check_type
 from pixlab.io.source import Bytes
 
 __all__ = ["Fei4Reader", "sniff"]
@@ -89,7 +89,7 @@ class Fei4Reader(EventReader):
         row, col = hits["row"].astype(np.int64) - 1, hits["column"].astype(np.int64) - 1
         keep = (row >= 0) | (col >= 0)
         before = np.append(0, np.cumsum(keep))
-        count = whole(self._count, hits[self._count])
+        count = hits[self._count]
         return Columns(
             np.diff(before[begin - begin[0]]),
             np.full(int(keep.sum()), FEI4_ID),

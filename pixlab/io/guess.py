@@ -35,14 +35,14 @@ def guess(
     adc: NDArray[Any],
     prefer: tuple[str, ...] = (),
 ) -> Guess:
-    """The first of `DETECTORS` that all digis fit, or else the one that most of them fit.
+    """The first of `DETECTORS` that all digis fit, or else the one that most modules fit.
 
     Parameters
     ----------
     event, detid, row, col, adc : int array[n]
         Some digis of a file; ``event`` only for errors.
     prefer : tuple of str
-        Names of detectors that the file suggests: they go first.
+        Names of detectors that the file suggests: if one of them has all ids, it is no other.
 
     Raises
     ------
@@ -56,12 +56,14 @@ def guess(
     begin = np.flatnonzero(np.append(True, (np.diff(event) != 0) | (detid[1:] != detid[:-1])))
     event, detid = event[begin], detid[begin]
     row, col, adc = (_largest(values, begin) for values in (row, col, adc))
+    known = [np.isin(detid, d.detid).all() for d in ordered]
+    if any(k for d, k in zip(ordered, known, strict=True) if d.name in prefer):
+        ordered = [d for d in ordered if d.name in prefer]
     outside = [_outside(d, detid, row, col, adc) for d in ordered]
     best = ordered[int(np.argmin([o.sum() for o in outside]))]
     if all(o.any() for o in outside):
-        unknown = ~np.isin(detid, best.detid)
-        if all((~np.isin(detid, d.detid)).any() for d in ordered):
-            i = int(np.argmax(unknown))
+        if not any(known):
+            i = int(np.argmin(np.isin(detid, best.detid)))
             raise UnknownModuleError(
                 f"event {int(event[i])}: detector '{best.name}' has no module with id "
                 f"{int(detid[i])}, nor has any other that pixlab knows",
@@ -69,7 +71,6 @@ def guess(
             )
         return Guess(best, ())  # one row, column or count is wrong: it will be named
     fitting = [d for d, o in zip(ordered, outside, strict=True) if not o.any()]
-    fitting = [d for d in fitting if d.name in prefer] or fitting
     # names that share their ids differ in response or pixels: there, the first that fits is meant
     families = {d.detid.tobytes(): d for d in reversed(fitting)}.values()
     kinds = sorted(families, key=fitting.index)

@@ -24,7 +24,7 @@ from pixlab.errors import FormatError, PixlabError
 from pixlab.io.events import Columns, EventReader, How, described_by, no_branch
 from pixlab.io.files import DAMAGED, NotHere
 from pixlab.io.h5file import MAGIC, H5File
-from pixlab.io.names import COLUMNS, canonical, check_type, match_columns, whole
+from pixlab.io.names import COLUMNS, canonical, check_type, match_columns
 from pixlab.io.rows import RowsReader
 from pixlab.io.source import Bytes
 
@@ -125,9 +125,13 @@ class OwnReader(EventReader):
             ids = np.zeros(stop - start, EVENT_ID)
             for field, name in _NUMBERS.items():
                 ids[field] = self._table[name][start:stop]
+        digis = {name: self._table[name][part] for name in COLUMNS[1:]}
         return Columns(
             np.diff(self._offsets[start : stop + 1]),
-            *(whole(name, self._table[name][part]) for name in COLUMNS[1:]),
+            digis["detid"],
+            digis["row"],
+            digis["col"],
+            digis["adc"],
             self._table["flag"][part] if "flag" in self._table else None,
             ids,
         )

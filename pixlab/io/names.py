@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -100,24 +100,26 @@ def check_type(name: str, dtype: np.dtype[Any]) -> None:
         )
 
 
-def whole(name: str, values: NDArray[Any]) -> NDArray[Any]:
+def whole(
+    name: str, values: NDArray[Any], where: Callable[[int], str] = lambda _: ""
+) -> NDArray[Any]:
     """A column as integers: floating point is taken where every value is whole, and exact.
 
     Raises
     ------
     FormatError
-        Naming the first value that is not.
+        Naming the first value that is not; ``where(i)`` says of value ``i`` where it is.
     """
     check_type(name, values.dtype)
     if values.dtype.kind != "f":
         return values
     exact = 2.0 ** (np.finfo(values.dtype).nmant + 1)
-    bad = ~((np.abs(values) <= exact) & (np.floor(values) == values))
-    if bad.any():
-        wrong = values[bad][0]
-        large = np.isfinite(wrong) and np.abs(wrong) > exact
+    good = (np.abs(values) <= exact) & (np.floor(values) == values)
+    if not good.all():
+        i = int(np.argmin(good))
+        large = np.isfinite(values[i]) and np.abs(values[i]) > exact
         raise FormatError(
-            f"column '{name}' holds {wrong} as {values.dtype.name}, "
+            f"{where(i)}column '{name}' holds {values[i]} as {values.dtype.name}, "
             + ("which is not exact" if large else "whole numbers are needed"),
             "write the column as integers",
         )

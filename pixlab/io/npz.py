@@ -111,7 +111,10 @@ class OwnReader(EventReader):
         flag = self._arrays.get("flag")
         return Columns(
             np.diff(self._offsets[start : stop + 1]),
-            *(self._arrays[name][part] for name in COLUMNS[1:]),
+            self._arrays["detid"][part],
+            self._arrays["row"][part],
+            self._arrays["col"][part],
+            self._arrays["adc"][part],
             None if flag is None else flag[part],
             None if self._event_id is None else self._event_id[start:stop],
         )

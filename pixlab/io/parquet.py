@@ -21,7 +21,7 @@ from pixlab.digis import EVENT_ID, Digis
 from pixlab.errors import FormatError
 from pixlab.io.events import Columns, EventReader, How, described_by, no_branch
 from pixlab.io.files import DAMAGED
-from pixlab.io.names import COLUMNS, canonical, check_type, match_columns, whole
+from pixlab.io.names import COLUMNS, canonical, check_type, match_columns
 from pixlab.io.rows import RowsReader, natural
 from pixlab.io.source import Bytes
 
@@ -172,13 +172,14 @@ class EventsReader(EventReader):
         for name in present:
             ids[name] = natural(name, merged[name])
         counted = np.array_equal(ids["event"], np.arange(start, stop)) and not ids["run"].any()
-        detid = merged.get("detid")
-        if detid is not None and "detid" in self._single:  # one module an event
-            detid = np.repeat(detid, number)
+        if "detid" in self._single:  # one module an event
+            merged["detid"] = np.repeat(merged["detid"], number)
         return Columns(
             number,
-            None if detid is None else whole("detid", detid),
-            *(whole(name, merged[name]) for name in ("row", "col", "adc")),
+            merged.get("detid"),
+            merged["row"],
+            merged["col"],
+            merged["adc"],
             merged.get("flag"),
             None if not present or (counted and not self._own) else ids,
         )

@@ -36,7 +36,8 @@ def sniff(head: bytes) -> bool:
 class PxlReader:
     """An open .pxl file; only the chunks that hold the wanted events are read and decoded."""
 
-    found, others = False, ()  # it names its detector
+    found = False  # it names its detector
+    others: tuple[str, ...] = ()
 
     def __init__(self, source: Bytes, how: How = How()) -> None:  # noqa: B008  (it is frozen)
         no_branch(how, f"{source}: a .pxl file")

@@ -30,7 +30,7 @@ T = TypeVar("T")
 
 
 def filesystem(url: str) -> tuple[Any, str]:
-    """fsspec's file system for a URL, and the path in it.
+    """The file system of fsspec for a URL, and the path in it.
 
     Raises
     ------

@@ -23,7 +23,7 @@ from pixlab.digis import EVENT_ID, Digis
 from pixlab.errors import FormatError, PixlabError
 from pixlab.io.events import Columns, EventReader, How, described_by
 from pixlab.io.files import DAMAGED, NotHere
-from pixlab.io.names import COLUMNS, canonical, match_columns, whole
+from pixlab.io.names import COLUMNS, canonical, match_columns
 from pixlab.io.root import MAGIC, RootFile
 from pixlab.io.rows import RowsReader, natural
 from pixlab.io.source import Bytes
@@ -199,7 +199,7 @@ class EventsReader(EventReader):
                     raise FormatError(f"lists of '{name}' and 'row' differ in length", DAMAGED)
                 values[name].append(cluster[name].values[offsets[first] : offsets[last]])
             lengths.append(counts[first:last])
-        merged = {n: whole(n, np.concatenate(v[1:] or v)) for n, v in values.items()}
+        merged = {n: np.concatenate(v[1:] or v) for n, v in values.items()}
         counts = np.concatenate(lengths)
         if "detid" in self._table.fields and "detid" not in merged:  # one module an event
             merged["detid"] = np.repeat(self._table.numbers("detid", start, stop), counts)

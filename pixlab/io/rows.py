@@ -3,8 +3,9 @@
 What a number in the column ``event`` means is nowhere said in such a file, so it is settled here,
 for all formats alike:
 
-- positions, where the file says how many events there are, or the smallest number is 0: events are
-  counted from 0, and a missing number is an event without digis;
+- positions, where the file says how many events there are, or where there are no runs and the
+  smallest number is 0 (and not absurdly many are missing): events are counted from 0, and a
+  missing number is an event without digis;
 - labels, elsewhere: each different number (of the same run and luminosity block) is an event, in
   the order in which they first appear, and is kept in `Digis.event_id`.
 """
@@ -72,10 +73,10 @@ class RowsReader(EventReader):
         self._sorted: dict[str, NDArray[Any]] | None = None
         self._event_id = event_id
         labels, starts = self._groups()
-        if n_events is None and len(labels) and labels["event"].min() > 0:
+        if n_events is None and not _positions(labels):
             self._by_label(labels, starts)
         else:
-            self._by_position(labels["event"].astype(np.int64), starts, n_events)
+            self._by_position(labels["event"], starts, n_events)
 
     # -- which rows are an event ---------------------------------------------------------------
     def _groups(self) -> tuple[NDArray[Any], NDArray[np.int64]]:
@@ -107,28 +108,23 @@ class RowsReader(EventReader):
         order = np.argsort(first, kind="stable")
         self._event_id = distinct[order]
         self.count = len(distinct)
-        rank = np.empty(len(order), np.int64)
+        rank: NDArray[np.int64] = np.empty(len(order), np.int64)
         rank[order] = np.arange(len(order))
         self._place(rank[which], starts)
 
     def _by_position(
-        self, numbers: NDArray[np.int64], starts: NDArray[np.int64], n_events: int | None
+        self, numbers: NDArray[Any], starts: NDArray[np.int64], n_events: int | None
     ) -> None:
         last = int(numbers.max()) + 1 if len(numbers) else 0
-        distinct = len(np.unique(numbers))
-        if n_events is not None and not last <= n_events <= distinct + MAX_EMPTY:
+        most = len(np.unique(numbers)) + MAX_EMPTY
+        if n_events is not None and not last <= n_events <= most:
             raise FormatError(
                 f"there should be {n_events} events, the last one with digis is {last - 1}", DAMAGED
-            )
-        if last - distinct > MAX_EMPTY:
-            raise FormatError(
-                f"event {last - 1} cannot be a position among {distinct} events with digis",
-                "number the events from 0, or all from 1",
             )
         self.count = last if n_events is None else n_events
         if self._event_id is not None and len(self._event_id) != self.count:
             raise FormatError(f"{len(self._event_id)} event numbers for {self.count} events")
-        self._place(numbers, starts)
+        self._place(numbers.astype(np.int64), starts)
 
     def _place(self, numbers: NDArray[np.int64], starts: NDArray[np.int64]) -> None:
         """Remember where the rows of each event are; `numbers` are those of the runs of rows."""
@@ -140,10 +136,12 @@ class RowsReader(EventReader):
         order = np.argsort(numbers, kind="stable")
         numbers, starts, stops = numbers[order], starts[order], stops[order]
         if in_pieces:
-            ends = np.cumsum(stops - starts)
-            starts, stops = ends - (stops - starts), ends
+            sizes = stops - starts
+            stops = np.cumsum(sizes, dtype=np.int64)
+            starts = stops - sizes
         # events without digis have an empty run of rows
-        self._begin, self._end = np.zeros((2, self.count), np.int64)
+        self._begin = np.zeros(self.count, np.int64)
+        self._end = np.zeros(self.count, np.int64)
         self._begin[numbers[::-1]] = starts[::-1]  # of pieces the first
         self._end[numbers] = stops  # and the last
 
@@ -162,7 +160,7 @@ class RowsReader(EventReader):
 
         def column(name: str) -> NDArray[Any]:
             parts = [self._part(name, first, last) for first, last in pieces or [(0, 0)]]
-            return whole(name, parts[0] if len(parts) == 1 else np.concatenate(parts))
+            return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
         return Columns(
             counts,
@@ -184,11 +182,20 @@ class RowsReader(EventReader):
         return self._column(name, start, stop)
 
 
+def _positions(labels: NDArray[Any]) -> bool:
+    """Whether numbers may be positions: without runs, from 0 on, and not too many are missing."""
+    numbers = labels["event"]
+    if not len(numbers):
+        return True
+    missing = int(numbers.max()) + 1 - len(np.unique(numbers))
+    return not labels["run"].any() and int(numbers.min()) == 0 and missing <= MAX_EMPTY
+
+
 def natural(name: str, values: NDArray[Any]) -> NDArray[Any]:
     """Run, lumi or event numbers, once it is sure that they are."""
     values = whole(name, values)
     if len(values):
-        limit = 1 << 62 if name == "event" else 1 << 32
+        limit = 1 << 64 if name == "event" else 1 << 32
         for number in (int(values.min()), int(values.max())):
             if number < 0:
                 raise FormatError(f"{name} {number} is negative", "check the column")

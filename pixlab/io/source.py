@@ -6,7 +6,7 @@ import io
 import os
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import Any, BinaryIO
 
 from pixlab.errors import FormatError, PixlabError
 from pixlab.io.files import DAMAGED
@@ -116,4 +116,4 @@ def _open_local(path: Path) -> BinaryIO:
 def _open_remote(url: Url) -> BinaryIO:
     from pixlab.io.remote import open_remote
 
-    return cast(BinaryIO, open_remote(url.text))
+    return open_remote(url.text)

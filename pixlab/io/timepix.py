@@ -60,7 +60,9 @@ class TimepixReader(EventReader):
         no_branch(how, f"{given}: a frame")
         self._files: list[Bytes | Path] = [given]
         if isinstance(given, Path) and given.is_dir():
-            self._files = sorted(p for p in given.iterdir() if p.suffix == _SUFFIX and p.is_file())
+            self._files[:] = sorted(
+                p for p in given.iterdir() if p.suffix == _SUFFIX and p.is_file()
+            )
         self.count = len(self._files)
 
     def columns(self, start: int, stop: int) -> Columns:
