@@ -92,7 +92,7 @@ def test_bad_columns(columns: dict[str, object], words: str, tmp_path: Path) -> 
 
 
 def test_floats_by_root() -> None:
-    with pytest.raises(PixlabError, match="event 0: .*no module with id 0"):  # they are all 0
+    with pytest.raises(PixlabError, match=r"event 0: .*no module with id 0"):  # they are all 0
         read(DATA / "rntuple_float.root")
 
 
