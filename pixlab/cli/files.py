@@ -15,25 +15,37 @@ from pixlab.cli.show import pairs
 if TYPE_CHECKING:
     from pixlab.digis import Digis
 
-__all__ = ["COMMANDS", "OUTPUT", "Source", "as_json", "load", "name_of", "reading", "source"]
+__all__ = [
+    "COMMANDS",
+    "OUTPUT",
+    "Source",
+    "as_json",
+    "load",
+    "name_of",
+    "reading",
+    "source",
+    "split",
+]
 
 OUTPUT = click.Path(path_type=Path, dir_okay=False)
 
 
-class Source(click.ParamType[Path]):
-    """A file, or ``sample:NAME`` for an embedded sample."""
+class Source(click.ParamType[Path | str]):
+    """A file, a URL, a pattern of files, or ``sample:NAME`` for an embedded sample."""
 
     name = "path"
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
-        """The path of the file or of the sample."""
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> Path | str:
+        """The path of the file or of the sample; a URL stays as it is."""
         if isinstance(value, Path):
             return value
         if str(value).startswith("sample:"):
             from pixlab import samples
 
             return samples.path(str(value).removeprefix("sample:"))
-        return Path(value)
+        return str(value) if "://" in str(value) else Path(value)
 
     def shell_complete(
         self, ctx: click.Context, param: click.Parameter, incomplete: str
@@ -77,8 +89,13 @@ as_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON d
 
 
 _WHERE = (
-    click.option("--detector", help="The detector, where the file does not say it."),
-    click.option("--branch", help="The branch, where a ROOT file has several with digis."),
+    click.option("--detector", help="The detector: a name, or a file of a detector table."),
+    click.option("--branch", help="The branch or table, where a file has several with digis."),
+    click.option(
+        "--duplicates",
+        type=click.Choice(["error", "sum"]),
+        help="What to do with a pixel that occurs twice in an event.",
+    ),
 )
 _WHICH = click.option("--events", type=Events(), help="Take these events only, counted from 0.")
 
@@ -93,6 +110,13 @@ def opening(command: Callable[..., Any]) -> Callable[..., Any]:
 def reading(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add those and the choice of events."""
     return opening(_WHICH(command))
+
+
+def split(options: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Options of a command: those of `reading`, and all others."""
+    names = ("events", "branch", "detector", "duplicates")
+    how = {name: options[name] for name in names}
+    return how, {name: value for name, value in options.items() if name not in names}
 
 
 def load(path: Path, **how: Any) -> Digis:
@@ -110,14 +134,32 @@ def name_of(path: Path) -> str:
 
 
 def blocks(path: Path, *, events: slice | None = None, **how: Any) -> Iterator[Digis]:
-    """The events of a file block by block, at least one; chosen events in one block."""
+    """The events of a file block by block, at least one."""
     from pixlab.io import iterate
 
     given = {key: value for key, value in how.items() if value is not None}
-    found = iter(()) if events is not None else iterate(path, **given)
+    found = iterate(path, within=events, **given)
     first = next(found, None)
-    yield load(path, events=events, **how) if first is None else first
+    yield load(path, events=slice(0, 0), **how) if first is None else first
     yield from found
+
+
+def copy(title: str, found: Iterator[Digis], out: Path) -> None:
+    """Write blocks of events, and say how much they were."""
+    from pixlab.io import write
+
+    events = digis = 0
+
+    def counted() -> Iterator[Digis]:
+        nonlocal events, digis
+        for block in found:
+            yield block
+            events, digis = events + len(block), digis + block.n_digis
+            progress(0.0, f"event {events:,}")
+
+    with bar(title) as progress:
+        write(counted(), out)
+    click.echo(f"{out}: {events:,} events, {digis:,} digis")
 
 
 @click.command(cls=Command)
@@ -131,7 +173,7 @@ def info(source: Path, as_json: bool, **how: Any) -> None:
     """
     from pixlab.io import info as describe
 
-    facts = describe(source, **how)
+    facts = describe(source, **{key: value for key, value in how.items() if value is not None})
     print_json(facts) if as_json else pairs(str(source), facts)
 
 
@@ -144,11 +186,7 @@ def convert(source: Path, out: Path, **how: Any) -> None:
 
     The ending of OUT names it.
     """
-    from pixlab.io import write
-
-    digis = load(source, **how)
-    write(digis, out)
-    click.echo(f"{out}: {len(digis):,} events, {digis.n_digis:,} digis")
+    copy("convert", blocks(source, **how), out)
 
 
 @click.command(cls=Command)
@@ -211,17 +249,15 @@ def fit(
     codec: str,
     source: Path,
     model: Path,
-    events: slice | None,
-    branch: str | None,
-    detector: str | None,
-    **knobs: Any,
+    **options: Any,
 ) -> None:
     """Learn a codebook, or what else a codec needs.
 
     `pixlab fit CODEC --help` lists the knobs of a codec.
     """
+    how, knobs = split(options)
     made = codec_from(codec, knobs)
-    digis = load(source, events=events, branch=branch, detector=detector)
+    digis = load(source, **how)
     with bar(f"fit {codec}") as progress:
         fitted = made.fit(digis, progress=progress)
     fitted.save(model)
@@ -241,10 +277,7 @@ def compress(
     codec: str | None,
     model: Path | None,
     as_json: bool,
-    events: slice | None,
-    branch: str | None,
-    detector: str | None,
-    **knobs: Any,
+    **options: Any,
 ) -> None:
     """Write a .pxl file, lossless or lossy.
 
@@ -255,15 +288,16 @@ def compress(
     from pixlab.codecs import load_model
     from pixlab.io import compress as run
 
-    how = {"events": events, "branch": branch, "detector": detector}
-    plain = all(value is None for value in how.values())
+    how, knobs = split(options)
+    how["within"] = how.pop("events")
     with bar("compress") as progress:
         facts = run(
-            source if plain else load(source, **how),  # a path is remembered in the file
+            source,
             out,
             codec=codec_from(codec, knobs) if codec else None,
             model=load_model(model) if model else None,
             progress=progress,
+            **{key: value for key, value in how.items() if value is not None},
         )
     print_json(facts) if as_json else pairs(str(out), facts)
 
@@ -276,10 +310,7 @@ def decompress(source: Path, out: Path) -> None:
 
     The ending of OUT names it.
     """
-    from pixlab.io import decompress as run
-
-    digis = run(source, out)
-    click.echo(f"{out}: {len(digis):,} events, {digis.n_digis:,} digis")
+    copy("decompress", blocks(source, format="pxl"), out)
 
 
 @click.command(cls=Command)

@@ -18,10 +18,11 @@ from pixlab.errors import FormatError, PixlabError, PixlabWarning
 from pixlab.io.blocks import regroup
 from pixlab.io.events import Duplicates, How
 from pixlab.io.files import NotHere, atomic, boundary, event_range
-from pixlab.io.places import PathLike, Place, Url, as_place, expand
+from pixlab.io.places import PathLike, Place, Url, expand
 from pixlab.io.pxl import describe
 from pixlab.io.source import Bytes
 from pixlab.io.table import FORMATS, Reader
+from pixlab.io.text import GZIP, beginning
 
 __all__ = ["count", "info", "iterate", "read", "write"]
 
@@ -76,13 +77,7 @@ def read(
     >>> digis = pixlab.read("edm_pu60.root", events=(0, 10))  # doctest: +SKIP
     """
     wanted = event_range(events)
-    paths = expand(path)
-    if len(paths) > 1:
-        raise PixlabError(
-            f"'{os.fspath(path)}' matches {len(paths)} files",
-            "read them one by one, or in blocks with pixlab.iterate",
-        )
-    with _Opened(paths[0], format, _how(branch, detector, duplicates)) as opened:
+    with _Opened(_one(path), format, _how(branch, detector, duplicates)) as opened:
         return opened.range(wanted)
 
 
@@ -90,6 +85,7 @@ def iterate(
     paths: PathLike | Sequence[PathLike],
     *,
     events: int | None = None,
+    within: Any = None,
     format: str | None = None,
     branch: str | None = None,
     detector: str | Detector | None = None,
@@ -104,6 +100,8 @@ def iterate(
     events : int, optional
         Events a block; a block may span files, and only the last one is shorter. Default: as many
         as have about 4 million digis, to judge by the first ones, and 100 at most.
+    within : slice or (start, stop), optional
+        Which events of all files together, counted from 0. Default: all.
     format, branch, detector, duplicates : optional
         As for `read`, for all files.
 
@@ -120,29 +118,39 @@ def iterate(
     if events is not None and (not isinstance(events, (int, np.integer)) or events < 1):
         raise PixlabError(f"events={events!r} is no size of a block", "pass at least 1")
     size = None if events is None else int(events)
-    return _blocks(expand(paths), size, format, _how(branch, detector, duplicates))
+    wanted = event_range(within)
+    first, last = wanted.start or 0, maxsize if wanted.stop is None else wanted.stop
+    if first < 0 or last < 0 or wanted.step not in (None, 1):
+        raise PixlabError(f"within={within!r} is no range counted from 0", "pass (start, stop)")
+    how = _how(branch, detector, duplicates)
+    return _blocks(expand(paths), size, (first, max(last, first)), format, how)
 
 
-def _blocks(paths: list[Place], size: int | None, format: str | None, how: How) -> Iterator[Digis]:
+def _blocks(
+    paths: list[Place], size: int | None, within: tuple[int, int], format: str | None, how: How
+) -> Iterator[Digis]:
+    skip, left = within[0], within[1] - within[0]
     waiting: Digis | None = None  # fewer than `size` events, from the end of the files before
     for path in paths:
+        if not left:
+            break
         with _Opened(path, format, how) as opened:
-            start = 0
+            start, count = skip, opened.reader.count
+            skip = max(skip - count, 0)
             size = opened.block_size() if size is None else size
-            while True:
-                want = size - (0 if waiting is None else len(waiting))
-                block = opened.read(start, start + want)
+            while start < count and left:
+                held = 0 if waiting is None else len(waiting)
+                block = opened.read(start, start + min(size - held, left))
+                start, left = start + len(block), left - len(block)
+                if opened.reader.found and block.n_digis:
+                    how = how._replace(before=block.detector)
                 if waiting is not None:
                     with boundary(path):
                         block = Digis.concatenate([waiting, block])
-                if len(block) < size:
-                    waiting = block
-                    break
-                yield block
-                start, waiting = start + want, None
-            if opened.reader.found:
-                how = how._replace(before=block.detector)
-    if waiting is not None and len(waiting):
+                waiting = block if len(block) < size else None
+                if waiting is None:
+                    yield block
+    if waiting is not None:
         yield waiting
 
 
@@ -189,6 +197,7 @@ def count(
     format: str | None = None,
     branch: str | None = None,
     detector: str | Detector | None = None,
+    duplicates: Duplicates = "error",
 ) -> int:
     """Number of events in a file; most formats say it without being read.
 
@@ -197,13 +206,8 @@ def count(
     PixlabError
         As `read`.
     """
-    with boundary(Path(path)):
-        reader, kind = _open(Path(path), format, branch, detector)
-    with boundary(Path(path), kind):
-        try:
-            return reader.count
-        finally:
-            reader.close()
+    with _Opened(_one(path), format, _how(branch, detector, duplicates)) as opened:
+        return opened.reader.count
 
 
 def info(
@@ -225,7 +229,7 @@ def info(
         cells that are no pixels; for .pxl files also what `pixlab.io.pxl.describe` knows of codec
         and sizes.
     """
-    place = as_place(path)
+    place = _one(path)
     events = digis = 0
     layers: Counter[str] = Counter()
     with _Opened(place, format, _how(branch, detector, duplicates)) as opened:
@@ -246,6 +250,17 @@ def info(
             found["cells_left_out"] = reader.left_out
     # a lossy file holds fewer digis than went in, and its rate is of those that went in
     return found | describe(place) if found["format"] == "pxl" else found
+
+
+def _one(path: PathLike) -> Place:
+    """The file that a path or a pattern names."""
+    paths = expand(path)
+    if len(paths) > 1:
+        raise PixlabError(
+            f"'{os.fspath(path)}' matches {len(paths)} files",
+            "take them one by one, or read them in blocks with pixlab.iterate",
+        )
+    return paths[0]
 
 
 def _how(branch: str | None, detector: str | Detector | None, duplicates: Duplicates) -> How:
@@ -358,8 +373,10 @@ def _recognised(source: Bytes, format: str | None, how: How) -> tuple[Reader, st
     if nothing is not None:
         holds = f": {nothing.describe()}" if nothing.describe else ""
         raise FormatError(f"{nothing.cause}{holds}", nothing.hint)
+    if head.startswith(GZIP):
+        head = beginning(head)[:_HEAD].encode("latin-1") or head
     expected = FORMATS[format].what if format is not None else "file that pixlab reads"
     raise FormatError(
-        f"{source} is no {expected} (it begins with {head[:8]!r})",
+        f"{source} is no {expected} (it begins with {head[:16]!r})",
         f"pixlab reads {', '.join(f.what for f in FORMATS.values())}",
     )

@@ -9,7 +9,7 @@ import numpy as np
 from pixlab.digis import Digis
 from pixlab.errors import PixlabError
 
-__all__ = ["regroup"]
+__all__ = ["Feed", "regroup"]
 
 _DIGIS, _EVENTS = 1 << 20, 1000  # of one group, unless a single event has more digis
 
@@ -75,3 +75,27 @@ def _alike(block: Digis, first: Digis, events: int) -> Digis:
         None if first.flag is None else block.flag,
         None if first.event_id is None else block.event_id,
     )
+
+
+class Feed:
+    """Blocks of events, taken as many events at a time as the taker likes."""
+
+    def __init__(self, blocks: Digis | Iterable[Digis]) -> None:
+        self._blocks = iter([blocks] if isinstance(blocks, Digis) else blocks)
+        self._waiting: Digis | None = None
+
+    def take(self, events: int) -> Digis | None:
+        """The next `events` events, or as many as there are; None if there is not even a block."""
+        parts = [] if self._waiting is None else [self._waiting]
+        while not parts or sum(len(part) for part in parts) < events:
+            block = next(self._blocks, None)
+            if block is None:
+                break
+            parts.append(block)
+        self._waiting = None
+        if not parts:
+            return None
+        joined = Digis.concatenate(parts)
+        if len(joined) > events:
+            self._waiting = joined[events:]
+        return joined[:events]

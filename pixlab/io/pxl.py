@@ -163,14 +163,15 @@ def compress(
     codec: Codec | str | None = None,
     model: Model | None = None,
     progress: Progress | None = None,
+    **how: Any,
 ) -> dict[str, Any]:
     """Write digis as a .pxl file, in memory that does not grow with their number.
 
     Parameters
     ----------
     source : Digis, path or iterable of Digis
-        What to compress: digis, any file that `pixlab.read` reads, or blocks of events such as
-        `pixlab.iterate` yields.
+        What to compress: digis, any files that `pixlab.iterate` reads, or blocks of events such as
+        it yields.
     out : path
         The .pxl file; it appears when it is complete.
     codec : Codec or str, optional
@@ -179,6 +180,8 @@ def compress(
         A model fitted before, instead of `codec`.
     progress : callable, optional
         Told what is going on.
+    **how
+        Arguments of `pixlab.iterate`, if `source` is a path: ``within``, ``branch``, ``detector``…
 
     Returns
     -------
@@ -192,26 +195,27 @@ def compress(
     """
     if codec is not None and model is not None:
         raise PixlabError("both a codec and a model are given", "give one of them")
-    name, blocks = _blocks(source)
+    name, blocks = _blocks(source, how)
     model, blocks = _fitted(blocks, codec, model, progress)
     with atomic(Path(out)) as temporary:
         _save(temporary, model, blocks, progress, source=name)
     return describe(Path(out))
 
 
-def _blocks(source: Any) -> tuple[str, Iterator[Digis]]:
+def _blocks(source: Any, how: dict[str, Any]) -> tuple[str, Iterator[Digis]]:
     """A name for the header, and blocks of events: at least one from a file that can be read."""
     from pixlab.io.api import iterate, read
 
-    if isinstance(source, Digis):
-        return "", iter([source])
     if not isinstance(source, (str, os.PathLike)):
-        return "", iter(source)
-    blocks = iterate(source)
+        if how:
+            raise PixlabError(f"{', '.join(how)}= only says how a file is read", "leave it out")
+        return "", iter([source] if isinstance(source, Digis) else source)
+    blocks = iterate(source, **how)
     first = next(blocks, None)
-    # a file without events still says of which detector it has none
-    name = as_place(source).name
-    return name, iter([read(source)]) if first is None else chain([first], blocks)
+    if first is None:  # a file without events still says of which detector it has none
+        kept = {key: value for key, value in how.items() if key not in ("events", "within")}
+        first = read(source, events=(0, 0), **kept)
+    return as_place(source).name, chain([first], blocks)
 
 
 def _for_one_file(codec: Codec, digis: Digis) -> Codec:
