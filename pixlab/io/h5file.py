@@ -40,8 +40,8 @@ class H5File:
         import h5py
 
         self.source = source
-        # HDF5 reads its own files better than it reads through Python
-        self.file: Any = h5py.File(source.path or source.file, "r", locking=False)
+        # through Python's files h5py can block itself: it holds a lock while others read for it
+        self.file: Any = h5py.File(source.on_disk(), "r", locking=False)
         try:
             self.tables: dict[str, dict[str, Any]] = {}
             self._nodes = 0

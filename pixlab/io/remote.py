@@ -20,11 +20,12 @@ __all__ = ["Remote", "filesystem", "open_remote"]
 _BLOCK = 1 << 17  # bytes
 _KEPT = 256  # blocks
 _TRIES, _PAUSE = 3, 0.5  # before a failure is one; seconds, longer each time
+_PATIENT = ("root:", "roots:", "xroot:")  # protocols whose clients try again by themselves
 _SILENCE = 60  # seconds without a byte are a failure
-_FINAL = (FileNotFoundError, IsADirectoryError, PermissionError, ImportError, NotImplementedError)
+_FINAL = (IsADirectoryError, PermissionError, ImportError, NotImplementedError)
 _AGAIN = "check the connection and try again"
 # what the packages behind fsspec's protocols are called here
-_EXTRAS = {"root": "pip install 'pixlab[xrootd]'"}
+_EXTRAS = dict.fromkeys(("root", "roots", "xroot"), "pip install 'pixlab[xrootd]'")
 
 T = TypeVar("T")
 
@@ -46,8 +47,9 @@ def filesystem(url: str) -> tuple[Any, str]:
 
         silence = aiohttp.ClientTimeout(total=None, sock_connect=_SILENCE, sock_read=_SILENCE)
         options["client_kwargs"] = {"timeout": silence}
-    elif protocol == "root":
-        options["timeout"] = _SILENCE
+    elif protocol in _EXTRAS:
+        # a listing is not kept, or files made after it would not be there
+        options |= {"timeout": _SILENCE, "use_listings_cache": False}
     try:
         fs, path = fsspec.core.url_to_fs(url, **options)
     except ImportError as error:
@@ -68,15 +70,16 @@ def open_remote(url: str) -> BinaryIO:
         If it is not there or the connection fails.
     """
     fs, path = filesystem(url)
-    about = _attempt(lambda: fs.info(path), f"{url} cannot be opened")
+    tries = 1 if url.startswith(_PATIENT) else _TRIES
+    about = _attempt(lambda: fs.info(path), f"{url} cannot be opened", tries)
     if about.get("type") == "directory":
         raise PixlabError(f"{url} is a directory", f"name a file, or a pattern: {url}/*")
     size = about.get("size")
     if size is None or (url.startswith("http") and not _in_parts(fs, path, size, about)):
         whole = tempfile.NamedTemporaryFile(prefix="pixlab-")  # noqa: SIM115  (the caller closes it)
-        _attempt(lambda: fs.get_file(path, whole.name), f"{url} cannot be fetched")
+        _attempt(lambda: fs.get_file(path, whole.name), f"{url} cannot be fetched", tries)
         return cast(BinaryIO, whole)
-    return cast(BinaryIO, io.BufferedReader(Remote(url, fs, path, int(size)), 1 << 13))
+    return cast(BinaryIO, io.BufferedReader(Remote(url, fs, path, int(size), tries), 1 << 13))
 
 
 def _in_parts(fs: Any, path: str, size: int, about: dict[str, Any]) -> bool:
@@ -88,26 +91,28 @@ def _in_parts(fs: Any, path: str, size: int, about: dict[str, Any]) -> bool:
     with fs.open(path, "rb", block_size=_BLOCK) as file:
         file.seek(size - 1)
         try:
-            return len(_attempt(lambda: file.read(1), f"the end of {path} cannot be read")) == 1
+            what = f"the end of {path} cannot be read"
+            return len(_attempt(lambda: file.read(1), what, _TRIES)) == 1
         except PixlabError as error:
             if isinstance(error.__cause__, ValueError):  # so says fsspec
                 return False
             raise
 
 
-def _attempt(task: Callable[[], T], what: str) -> T:
+def _attempt(task: Callable[[], T], what: str, tries: int) -> T:
     """Do it, again where it fails."""
-    for left in reversed(range(_TRIES)):
+    for left in reversed(range(tries)):
         try:
             return task()
-        except _FINAL as error:
-            missing = isinstance(error, FileNotFoundError)
-            reason = "it does not exist" if missing else _reason(error)
-            raise PixlabError(f"{what}: {reason}", "check the URL") from error
         except Exception as error:
+            # some say it in words only
+            missing = isinstance(error, FileNotFoundError) or "no such file" in str(error).lower()
+            if missing or isinstance(error, _FINAL):
+                reason = "it does not exist" if missing else _reason(error)
+                raise PixlabError(f"{what}: {reason}", "check the URL") from error
             if not left or isinstance(error, ValueError):
                 raise PixlabError(f"{what}: {_reason(error)}", _AGAIN) from error
-            time.sleep(_PAUSE * (_TRIES - left))
+            time.sleep(_PAUSE * (tries - left))
     raise AssertionError("not reached")
 
 
@@ -128,10 +133,12 @@ class Remote(io.RawIOBase):
         fsspec's file system, and the file in it.
     size : int
         Bytes of the file.
+    tries : int
+        How often a part is asked for before a failure is one.
     """
 
-    def __init__(self, url: str, fs: Any, path: str, size: int) -> None:
-        self._url, self._fs, self._path, self.size = url, fs, path, size
+    def __init__(self, url: str, fs: Any, path: str, size: int, tries: int = _TRIES) -> None:
+        self._url, self._fs, self._path, self.size, self._tries = url, fs, path, size, tries
         self._at = 0
         self._blocks: OrderedDict[int, bytes] = OrderedDict()
         self.failure: PixlabError | None = None  # who reads through a library finds it here
@@ -225,9 +232,8 @@ class Remote(io.RawIOBase):
             return cast(list[bytes], parts)
 
         try:
-            parts = _attempt(
-                ask, f"{self._url}: bytes {starts[0]} to {stops[0]} of {self.size} did not arrive"
-            )
+            what = f"{self._url}: bytes {starts[0]} to {stops[0]} of {self.size} did not arrive"
+            parts = _attempt(ask, what, self._tries)
         except PixlabError as error:
             self.failure = error
             raise

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import os
+import shutil
+import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -43,6 +45,7 @@ class Bytes:
     def __init__(self, place: Place) -> None:
         self.place = place
         self.container: Any = None
+        self._copy: Any = None  # a temporary file
         self.file = _open_local(place) if isinstance(place, Path) else _open_remote(place)
         self.size = self.file.seek(0, os.SEEK_END)
         self.file.seek(0)
@@ -87,8 +90,21 @@ class Bytes:
         if want is not None:
             want(ranges)
 
+    def on_disk(self) -> Path:
+        """Where the file is, or a copy of it, for libraries that need a path."""
+        if isinstance(self.place, Path):
+            return self.place
+        if self._copy is None:
+            self._copy = tempfile.NamedTemporaryFile(prefix="pixlab-")  # noqa: SIM115
+            self.file.seek(0)
+            shutil.copyfileobj(self.file, self._copy, 1 << 20)
+            self._copy.flush()
+        return Path(self._copy.name)
+
     def close(self) -> None:
         """Let go of the file."""
+        if self._copy is not None:
+            self._copy.close()
         if self.container is not None:
             self.container.close()
         self.file.close()
