@@ -121,9 +121,9 @@ def _narrow(
         assert column is not None  # only the flag may be
         dtype: np.dtype[Any] = np.dtype(np.uint32 if name == "detid" else np.uint16)
         if column.dtype != dtype:
+            column = column.astype(column.dtype.newbyteorder("="), copy=False)
             # as unsigned numbers, negative ones are large
-            plain = column.view(f"u{column.dtype.itemsize}") if column.dtype.isnative else column
-            if len(plain) and (int(plain.max()) > np.iinfo(dtype).max or int(plain.min()) < 0):
+            if len(column) and column.view(f"u{column.dtype.itemsize}").max() > np.iinfo(dtype).max:
                 _refuse(columns, detector, offsets, first_event)
             column = column.astype(dtype)
         narrow.append(column)

@@ -91,10 +91,8 @@ def arrange(frames, module, rows, cols, adc_max, row, col, adc, flag):  # type: 
             cols_rising &= c >= col_before
             before, col_before = key, c
         if not rising:
-            if n <= _INSERTION:
-                _insert(keys, n)
-            elif max(most_rows, most_cols) > _SPARSE * n:
-                keys[:n] = np.sort(keys[:n])
+            if n <= _INSERTION or max(most_rows, most_cols) > _SPARSE * n:
+                _shell(keys, n)
             else:
                 if not cols_rising:
                     _by_count(keys, n, 17, most_cols, spare, bins)
@@ -118,15 +116,20 @@ def arrange(frames, module, rows, cols, adc_max, row, col, adc, flag):  # type: 
 
 
 @njit(cache=True, nogil=True)
-def _insert(keys, n):  # type: ignore[no-untyped-def]
-    """Sort keys[:n]."""
-    for i in range(1, n):
-        key = keys[i]
-        j = i
-        while j > 0 and keys[j - 1] > key:
-            keys[j] = keys[j - 1]
-            j -= 1
-        keys[j] = key
+def _shell(keys, n):  # type: ignore[no-untyped-def]
+    """Sort keys[:n] by insertion over shrinking gaps."""
+    gap = 1
+    while gap < n // _INSERTION:
+        gap = 3 * gap + 1
+    while gap > 0:
+        for i in range(gap, n):
+            key = keys[i]
+            j = i
+            while j >= gap and keys[j - gap] > key:
+                keys[j] = keys[j - gap]
+                j -= gap
+            keys[j] = key
+        gap //= 3
 
 
 @njit(cache=True, nogil=True)

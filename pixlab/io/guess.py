@@ -56,13 +56,15 @@ def guess(
     begin = np.flatnonzero(np.append(True, (np.diff(event) != 0) | (detid[1:] != detid[:-1])))
     event, detid = event[begin], detid[begin]
     row, col, adc = (_largest(values, begin) for values in (row, col, adc))
-    known = [np.isin(detid, d.detid).all() for d in ordered]
-    if any(k for d, k in zip(ordered, known, strict=True) if d.name in prefer):
+    known, outside = {}, {}
+    for detector in ordered:
+        unknown, beyond = _misfits(detector, detid, row, col, adc)
+        known[detector.name], outside[detector.name] = not unknown.any(), unknown | beyond
+    if any(known[name] for name in prefer if name in known):
         ordered = [d for d in ordered if d.name in prefer]
-    outside = [_outside(d, detid, row, col, adc) for d in ordered]
-    best = ordered[int(np.argmin([o.sum() for o in outside]))]
-    if all(o.any() for o in outside):
-        if not any(known):
+    best = min(ordered, key=lambda d: outside[d.name].sum())
+    if all(outside[d.name].any() for d in ordered):
+        if not any(known.values()):
             i = int(np.argmin(np.isin(detid, best.detid)))
             raise UnknownModuleError(
                 f"event {int(event[i])}: detector '{best.name}' has no module with id "
@@ -70,7 +72,7 @@ def guess(
                 "pass detector=, a name in DETECTORS or your own made with Detector.from_table",
             )
         return Guess(best, ())  # one row, column or count is wrong: it will be named
-    fitting = [d for d, o in zip(ordered, outside, strict=True) if not o.any()]
+    fitting = [d for d in ordered if not outside[d.name].any()]
     # names that share their ids differ in response or pixels: there, the first that fits is meant
     families = {d.detid.tobytes(): d for d in reversed(fitting)}.values()
     kinds = sorted(families, key=fitting.index)
@@ -86,20 +88,21 @@ def _largest(values: NDArray[Any], begin: NDArray[np.int64]) -> NDArray[np.int64
     return np.where(least < 0, -1, np.maximum.reduceat(values, begin).astype(np.int64))
 
 
-def _outside(
+def _misfits(
     detector: Detector,
     detid: NDArray[Any],
     row: NDArray[Any],
     col: NDArray[Any],
     adc: NDArray[Any],
-) -> NDArray[np.bool_]:
-    """Which modules are not of the detector, or have hits where it has no pixel."""
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Which modules are not of the detector, and which have hits where it has no pixel."""
     if detid[0] < detector.detid[0] or detid[0] > detector.detid[-1]:  # far from it: be quick
-        return np.ones(len(detid), bool)
+        all_of_them = np.ones(len(detid), bool)
+        return all_of_them, all_of_them
     place = np.minimum(np.searchsorted(detector.detid, detid), len(detector) - 1)
-    bad = (detector.detid[place] != detid) | (row < 0) | (col < 0) | (adc < 0)
-    bad |= (row >= detector.rows[place]) | (col >= detector.cols[place]) | (adc > detector.adc_max)
-    return bad
+    beyond = (row < 0) | (col < 0) | (adc < 0) | (adc > detector.adc_max)
+    beyond |= (row >= detector.rows[place]) | (col >= detector.cols[place])
+    return detector.detid[place] != detid, beyond
 
 
 def _pixels(detector: Detector, detid: NDArray[Any]) -> int:
