@@ -19,6 +19,8 @@ MAGIC = b"\x89HDF\r\n\x1a\n"
 _RATIO = 1100  # no packed dataset unpacks to more times its size
 _CHUNK = 256 << 20  # bytes of the largest chunk, which is unpacked whole
 _DEPTH, _NODES = 6, 10_000
+_BLOSC = 32001
+_NUMBERS = {_BLOSC: 4, 32026: 4, 32008: 3}  # that the filters Blosc, Blosc2 and Bitshuffle need
 
 
 class H5File:
@@ -104,7 +106,10 @@ class H5File:
             raise FormatError(f"'{name}' has {size} bytes, {stored} of it are there", DAMAGED)
         packing = dataset.id.get_create_plist()
         for i in range(packing.get_nfilters()):
-            code, _, _, what = packing.get_filter(i)
+            code, _, values, what = packing.get_filter(i)
+            # these read their numbers without looking how many there are
+            if len(values) < _NUMBERS.get(code, 0) or (code == _BLOSC and values[3] != chunk):
+                raise FormatError(f"'{name}' is packed in a way that does not fit it", DAMAGED)
             if h5py.h5z.filter_avail(code):
                 continue
             with suppress(ImportError):

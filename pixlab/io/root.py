@@ -15,6 +15,7 @@ from typing import Any
 from pixlab.errors import FormatError
 from pixlab.io.baskets import unpack
 from pixlab.io.files import DAMAGED
+from pixlab.io.rntuple_frames import check_envelopes
 from pixlab.io.source import Bytes
 
 __all__ = ["MAGIC", "RootFile", "class_of", "walk"]
@@ -122,10 +123,12 @@ class RootFile:
         return [name for name, kind, _ in self.keys if kind == "ROOT::RNTuple"]
 
     def ntuple(self, name: str) -> Any:
-        """The RNTuple of that name (uproot's), of which only the place of its header is read."""
+        """The RNTuple of that name (uproot's), its envelopes checked."""
         key = next(key for found, _, key in self.keys if found == name)
         self._check(key.fSeekKey, key.fNbytes, f"the RNTuple '{name}'", key.fObjlen)
-        return key.get()
+        found = key.get()
+        check_envelopes(self.source, found)
+        return found
 
     def string(self, name: str) -> str | None:
         """A string stored under this name at the top of the file, or None."""
