@@ -1,4 +1,4 @@
-"""Commands from file to file: info, convert, simulate, fit, compress, decompress, compare."""
+"""Commands from file to file: info, convert, simulate, fit, compress, decompress."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from pixlab.cli.base import OUTSIDE, Command, bar, print_json
+from pixlab.cli.base import Command, bar, print_json
 from pixlab.cli.knobs import CodecName, FitCommand, KnobCommand, codec_from
 from pixlab.cli.show import pairs
 
@@ -20,6 +20,7 @@ __all__ = [
     "OUTPUT",
     "Source",
     "as_json",
+    "blocks",
     "load",
     "name_of",
     "reading",
@@ -313,38 +314,4 @@ def decompress(source: Path, out: Path) -> None:
     copy("decompress", blocks(source, format="pxl"), out)
 
 
-@click.command(cls=Command)
-@click.argument("original", type=Source())
-@click.argument("decoded", type=Source())
-@click.option(
-    "--tolerance",
-    default="transparent",
-    show_default=True,
-    help="How far DECODED may be from ORIGINAL: transparent, analysis, loose, or a TOML file.",
-)
-@click.option("--premix", is_flag=True, help="Also compare after pre-mixing with another event.")
-@reading
-@as_json
-def compare(
-    original: Path, decoded: Path, tolerance: str, premix: bool, as_json: bool, **how: Any
-) -> None:
-    """Compare the physics of two files.
-
-    Exits with 1 if DECODED is outside the tolerance in any layer.
-    """
-    from pixlab.physics import compare as run
-    from pixlab.physics.tolerances import Tolerances
-
-    limits = Tolerances.of(tolerance)  # a wrong name shows before the work, not after
-    with bar("compare") as progress:
-        sides = (blocks(path, **how) for path in (original, decoded))
-        found = run(*sides, premixed=premix, progress=progress)
-    verdict = found.passed(limits)
-    if as_json:
-        print_json(found.to_dict() | {"verdict": verdict.to_dict()})
-    else:
-        click.echo(found.summary(limits))
-    raise click.exceptions.Exit(0 if verdict else OUTSIDE)
-
-
-COMMANDS = [info, convert, simulate, fit, compress, decompress, compare]
+COMMANDS = [info, convert, simulate, fit, compress, decompress]
