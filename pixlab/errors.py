@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["Cancelled", "FormatError", "PixlabError", "UnknownModuleError"]
+__all__ = ["Cancelled", "FormatError", "PixlabError", "PixlabWarning", "UnknownModuleError"]
 
 
 class PixlabError(Exception):
@@ -32,3 +32,7 @@ class UnknownModuleError(PixlabError):
 
 class Cancelled(PixlabError):
     """The progress callback of some work asked to stop."""
+
+
+class PixlabWarning(UserWarning):
+    """Something that was settled one way, and may be meant another way; says what to do about it."""

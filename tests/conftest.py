@@ -6,8 +6,13 @@ import os
 import shutil
 
 import pytest
+from hypothesis import settings
 
 from tests.browser.visit import FLAGS
+
+# no test asserts how long anything takes: machines are busy, and kernels compile when first called
+settings.register_profile("pixlab", deadline=None)
+settings.load_profile("pixlab")
 
 
 @pytest.fixture(scope="session")

@@ -22,11 +22,11 @@ SUFFIXES = [s for f in FORMATS.values() if f.write for s in f.suffixes]
 HAVE_PXL = importlib.util.find_spec("pixlab.io.pxl") is not None
 
 
-def truth(name: str) -> Digis:
+def truth(name: str, detector: str = "phase1") -> Digis:
     """What a ROOT file of the data directory holds, from columns that no reader has touched."""
     with np.load(DATA / f"truth_{name}.npz") as columns:
         kept: dict[str, Any] = dict(columns)
-    return Digis.from_arrays(**kept, detector="phase1")
+    return Digis.from_arrays(**kept, detector=detector)
 
 
 def inside(digis: Digis) -> bool:

@@ -454,6 +454,25 @@ def test_the_response_of_a_file_is_given_with_it(tmp_path):
     assert found.adc_max == 15
 
 
+def test_the_response_may_be_in_the_table(tmp_path):
+    table = TABLE | {"electrons_per_adc": [100, 50], "electrons_offset": [0, 7]}
+    table |= {"adc_max": [15, 15], "seed_threshold": [900, 900], "channel_threshold": [10, 10]}
+    for name in ("a.csv", "described.json", "columns.json"):
+        found = Detector.from_file(write_table(tmp_path / name, table))
+        assert found.electrons([2, 2], [0, 1]).tolist() == [200, 107]
+        assert (found.adc_max, found.seed_threshold, found.channel_threshold) == (15, 900, 10)
+        assert found == Detector.from_json(json.loads(json.dumps(found.to_json())))
+        assert get_detector(str(tmp_path / name)) == found  # as on the command line
+    assert found != Detector.from_table(TABLE, adc_max=15)
+    with pytest.raises(PixlabError, match=r"'adc_max' of detector .* is not the same"):
+        Detector.from_table(TABLE | {"adc_max": [15, 16]})
+    with pytest.raises(PixlabError, match=r"adc_max of detector .* must be"):
+        Detector.from_table(TABLE | {"adc_max": [1.5, 1.5]})
+    many = {"detid": range(300), "rows": [1] * 300, "cols": [1] * 300}
+    with pytest.raises(PixlabError, match="more than 255 different responses"):
+        Detector.from_table(many | {"electrons_per_adc": range(300)})
+
+
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [

@@ -15,7 +15,7 @@ from tests.helpers import random_digis
 from tests.io_cases import is_clean
 
 HEADER = "event,detId,row,col,adc\n"
-ROW = "0,303042564,5,7,99\n"
+ROW = "0,306446340,5,7,99\n"
 
 
 @pytest.mark.parametrize(
@@ -34,22 +34,35 @@ def test_spellings(header: str, ends: str, tmp_path: Path) -> None:
     path = tmp_path / "digis.csv"
     path.write_bytes((header + ends + ROW.replace("\n", ends)).encode())
     one = read(path)
-    assert one.to_pandas().to_numpy().tolist() == [[0, 303042564, 5, 7, 99]]
+    assert one.to_pandas().to_numpy().tolist() == [[0, 306446340, 5, 7, 99]]
 
 
 def test_further_columns_and_event_labels(tmp_path: Path) -> None:
     path = tmp_path / "digis.csv"
     path.write_text(
         "run,lumi,event,detId,row,col,adc,global_x,global_y,global_z\n"
-        "3,2,70,303042564,5,7,99,-1.5,2e-3,nan\n"
-        "3,2,80,303042564,5,8,12,-1.5,2e-3,\n"
-        "3,2,70,303042564,6,7,98,-1.5,2e-3,x\n"
+        "3,2,70,306446340,5,7,99,-1.5,2e-3,nan\n"
+        "3,2,80,306446340,5,8,12,-1.5,2e-3,\n"
+        "3,2,70,306446340,6,7,98,-1.5,2e-3,x\n"
     )
     found = read(path)
     assert np.diff(found.offsets).tolist() == [2, 1]
     assert found.event_id is not None
     assert found.event_id.tolist() == [(3, 2, 70), (3, 2, 80)]
     assert info(path)["format"] == "csv"
+
+
+def test_whole_numbers_in_other_notations(tmp_path: Path) -> None:
+    path = tmp_path / "digis.csv"
+    for lines in (
+        "7.0,306446340.0,5,7,99.000\n8.0,3.06446340e8,5,7,98\n",
+        "7,0x12440004,5,7,99\n8,0x12440004,5,7,98\n",  # ids are often written so
+    ):
+        path.write_text(HEADER + lines)
+        assert read(path).to_pandas().to_numpy().tolist() == [
+            [0, 306446340, 5, 7, 99],
+            [1, 306446340, 5, 7, 98],
+        ]
 
 
 def test_pandas_writes_and_reads_the_same(tmp_path: Path) -> None:
@@ -96,24 +109,24 @@ def test_equal_digis_are_equal_files(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        ("event,detId,row,adc\n0,303042564,5,99\n", r"no column col \(it has event, detId"),
-        (HEADER + ROW + "1,303042564,5,7.0,99\n", r"line 3: column 'col' holds '7\.0', a whole"),
-        (HEADER + ROW + "1,303042564,5,1e2,99\n", "line 3: column 'col' holds '1e2'"),
-        (HEADER + ROW + "1,303042564,5,,99\n", "line 3: column 'col' holds ''"),
-        (HEADER + ROW + "1,303042564,5,nan,99\n", "line 3: column 'col' holds 'nan'"),
+        ("event,detId,row,adc\n0,306446340,5,99\n", r"no column col \(it has event, detId"),
+        (HEADER + ROW + "1,306446340,5,7.5,99\n", r"line 3: column 'col' holds '7\.5', a whole"),
+        (HEADER + ROW + "1,306446340,5,1e99,99\n", "line 3: column 'col' holds '1e99'"),
+        (HEADER + ROW + "1,306446340,5,,99\n", "line 3: column 'col' holds ''"),
+        (HEADER + ROW + "1,306446340,5,nan,99\n", "line 3: column 'col' holds 'nan'"),
         (
-            HEADER.replace("\n", ",flag\n") + "1,303042564,5,7,9,2\n",
+            HEADER.replace("\n", ",flag\n") + "1,306446340,5,7,9,2\n",
             "line 2: column 'flag' holds '2'",
         ),
-        (HEADER + ROW + "1,303042564,5\n", "line 3 has 3 values, there are 5 columns"),
+        (HEADER + ROW + "1,306446340,5\n", "line 3 has 3 values, there are 5 columns"),
         (HEADER + ROW + "\n" + ROW, "line 3 has 1 values"),
-        (HEADER + ROW + f"{2**70},303042564,5,7,99\n", "line 3: column 'event' holds '1180"),
-        (HEADER + ROW + "-1,303042564,5,7,99\n", "event -1 is negative"),
-        (HEADER + ROW + "1,303042564,-5,7,99\n", "event 1, module 303042564: row -5 is outside"),
-        (HEADER + ROW + "1,303042564,5,416,99\n", "event 1, module 303042564: col 416 is outside"),
-        (HEADER + ROW + "1,303042564,5,7,9999\n", "event 1, module 303042564: adc 9999 is outside"),
-        (HEADER + ROW + "1,303042565,5,7,99\n", "event 1: .*no module with id 303042565"),
-        (HEADER + ROW + ROW, "event 0: pixel row 5, col 7 of module 303042564 occurs twice"),
+        (HEADER + ROW + f"{2**70},306446340,5,7,99\n", "line 3: column 'event' holds '1180"),
+        (HEADER + ROW + "-1,306446340,5,7,99\n", "event -1 is negative"),
+        (HEADER + ROW + "1,306446340,-5,7,99\n", "event 1, module 306446340: row -5 is outside"),
+        (HEADER + ROW + "1,306446340,5,416,99\n", "event 1, module 306446340: col 416 is outside"),
+        (HEADER + ROW + "1,306446340,5,7,9999\n", "event 1, module 306446340: adc 9999 is outside"),
+        (HEADER + ROW + "1,306446341,5,7,99\n", "event 1: .*no module with id 306446341"),
+        (HEADER + ROW + ROW, "event 0: pixel row 5, col 7 of module 306446340 occurs twice"),
     ],
 )
 def test_bad_tables(content: str, words: str, tmp_path: Path) -> None:

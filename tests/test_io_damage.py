@@ -16,12 +16,16 @@ import zlib
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from types import FrameType
+from typing import Literal
 
+import h5py
 import numpy as np
 import pytest
 
+from pixlab.digis import EVENT_ID
 from pixlab.errors import FormatError, PixlabError
 from pixlab.io import iterate, read, write
 from pixlab.io.baskets import unpack
@@ -44,22 +48,29 @@ LARGE = ["edm_pu60_zstd_split99", "edm_full_lzma_split0_flag", "edm_pu200_lzma_s
 
 
 @contextmanager
-def limits(seconds: float, megabytes: float) -> Iterator[None]:
-    """Fail where the block takes longer, or more memory at once, than it may."""
+def seconds(limit: float) -> Iterator[None]:
+    """Fail where the block takes longer than it may."""
 
     def stop(number: int, frame: FrameType | None) -> None:
         # no Exception, or the reader would make it one of its own
-        raise KeyboardInterrupt(f"no answer in {seconds} s")
+        raise KeyboardInterrupt(f"no answer in {limit} s")
 
     before = signal.signal(signal.SIGALRM, stop)
-    signal.setitimer(signal.ITIMER_REAL, seconds)
-    tracemalloc.reset_peak()
-    start = tracemalloc.get_traced_memory()[0]
+    signal.setitimer(signal.ITIMER_REAL, limit)
     try:
         yield
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
+
+
+@contextmanager
+def limits(limit: float, megabytes: float) -> Iterator[None]:
+    """Fail where the block takes longer, or more memory at once, than it may."""
+    tracemalloc.reset_peak()
+    start = tracemalloc.get_traced_memory()[0]
+    with seconds(limit):
+        yield
     used = (tracemalloc.get_traced_memory()[1] - start) / MEGA
     assert used < megabytes, f"{used:.0f} MB at once"
 
@@ -118,15 +129,15 @@ def flip(seed: int, most: int = 1) -> Callable[[bytearray], bytearray]:
     return change
 
 
-def numbers(seed: int) -> Callable[[bytearray], bytearray]:
-    """Whole numbers of 2, 4 or 8 bytes replaced by those that sizes should never be."""
+def numbers(seed: int, order: Literal["big", "little"] = "big") -> Callable[[bytearray], bytearray]:
+    """Whole numbers of 1 to 8 bytes replaced by those that sizes should never be."""
     rng = np.random.default_rng(seed)
     values = [0, 1, 2**15, 2**30, 2**30 + 100, 2**31 - 1, 2**32 - 1, 2**40, 2**63 - 1, 2**64 - 1]
 
     def change(content: bytearray) -> bytearray:
-        size = int(rng.choice([2, 4, 8]))
+        size = int(rng.choice([1, 2, 4, 8]))
         at = int(rng.integers(len(content) - size))
-        content[at : at + size] = (int(rng.choice(values)) % 256**size).to_bytes(size, "big")
+        content[at : at + size] = (int(rng.choice(values)) % 256**size).to_bytes(size, order)
         return content
 
     return change
@@ -169,6 +180,62 @@ class TestRootFiles:
             with limits(20, 40), pytest.raises(PixlabError) as caught:
                 read(path)
             assert is_clean(caught.value, path)
+
+
+def foreign(name: str, path: Path) -> None:
+    """Write a file as others do, with the defaults of their libraries."""
+    frame = random_digis(n_events=5, n_digis=400, n_modules=8).to_pandas()
+    if name == "pandas.parquet":
+        frame.to_parquet(path)
+    elif name == "lists.parquet":
+        lists = frame.groupby("event")[["detid", "row", "col", "adc"]].agg(list)
+        lists.to_parquet(path, compression="gzip")
+    elif name == "columns.h5":
+        with h5py.File(path, "w") as file:
+            for column in frame:
+                options = {"chunks": (100,), "compression": "gzip", "shuffle": True}
+                file.create_dataset(f"run/{column}", data=frame[column].to_numpy(), **options)
+    elif name == "compound.h5":
+        with h5py.File(path, "w") as file:
+            file["digis"] = frame.to_records(index=False)
+    elif name == "plain.npz":
+        np.savez_compressed(path, **{column: frame[column].to_numpy() for column in frame})
+    else:
+        path.write_bytes((DATA / name).read_bytes())
+
+
+FOREIGN = ["pandas.parquet", "lists.parquet", "columns.h5", "compound.h5", "plain.npz"]
+FOREIGN += ["fei4_hits.h5", "rntuple_vectors.root", "edm_phase2_premix.root"]
+OWN = [".npz", ".parquet", ".h5", ".pxl", ".root", ".rntuple.root", ".csv.gz"]
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::pixlab.errors.PixlabWarning")
+@pytest.mark.parametrize("name", [*OWN, *FOREIGN])
+def test_2000_mutated_files(name: str, tmp_path: Path) -> None:
+    """Each is read, or refused in a line that names the file; quickly, and without a crash."""
+    base = tmp_path / f"base{name}"
+    if name in OWN:
+        events = random_digis(n_events=5, n_digis=400, n_modules=8)
+        ids = np.zeros(5, EVENT_ID)
+        write(replace(events, flag=events.adc % 2 == 1, event_id=ids), base)
+    else:
+        foreign(name, base)
+    whole = base.read_bytes()
+    branch = "simSi" if name.startswith("edm") else None
+    changes = [truncation(1), flip(2), flip(3, most=10), numbers(4), numbers(5, "little")]
+    path = tmp_path / f"mutated{name}"
+    ends: Counter[str] = Counter()
+    for i in range(2000):
+        path.write_bytes(changes[i % len(changes)](bytearray(whole)))
+        with seconds(20):
+            try:
+                assert inside(read(path, branch=branch))
+                ends["read"] += 1
+            except PixlabError as error:
+                assert is_clean(error, path), str(error)
+                ends["refused"] += 1
+    assert ends["refused"] > 500
 
 
 class TestUnpack:

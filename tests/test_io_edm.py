@@ -13,13 +13,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pixlab.detectors import DETECTORS
+from pixlab.detectors.cms import suggested_by
 from pixlab.digis import EVENT_ID, Digis
-from pixlab.errors import FormatError, PixlabError, UnknownModuleError
+from pixlab.errors import FormatError, PixlabError, PixlabWarning, UnknownModuleError
 from pixlab.io import baskets as baskets_module
 from pixlab.io import iterate, read
 from pixlab.io.baskets import Baskets
 from pixlab.io.edm import EdmReader
+from pixlab.io.events import How
+from pixlab.io.guess import guess
 from pixlab.io.root import RootFile, walk
+from pixlab.io.source import Bytes
 from tests.helpers import small_detector
 from tests.io_cases import DATA, PREMIX, SIM, inside, is_clean, truth
 
@@ -106,13 +110,12 @@ class TestElsewhere:
         assert is_clean(caught.value, path)
 
     def test_real_event_numbers(self, directory: Path) -> None:
-        file = RootFile(directory / "cms_edm_simhits.root")
         reader = object.__new__(EdmReader)  # the file has events, but no digis to open it for
-        reader._file, reader.count = file, 100
-        (branch,) = (b for b in file.tree("Events").branches if b.name == "EventAuxiliary")
-        reader._numbers = reader._event_auxiliary(branch)
-        ids = reader._event_id(0, 100)
-        file.close()
+        with Bytes(directory / "cms_edm_simhits.root") as source:
+            file, reader.count = RootFile.of(source), 100
+            (branch,) = (b for b in file.tree("Events").branches if b.name == "EventAuxiliary")
+            reader._numbers = reader._event_auxiliary(source, branch)
+            ids = reader._event_id(0, 100)
         assert ids is not None
         assert (ids["run"] == 1).all()
         assert np.array_equal(ids["event"], np.arange(1, 101))
@@ -150,7 +153,8 @@ class TestBranches:
 
     @pytest.mark.parametrize("split", [99, 1, 0])
     def test_other_product(self, split: int) -> None:
-        found = read(DATA / f"edm_two_branches_split{split}.root", branch=PREMIX)
+        # what Phase 1 has there has the instance name of Phase 2
+        found = read(DATA / f"edm_two_branches_split{split}.root", branch=PREMIX, detector="phase1")
         assert len(found) == 120
         assert found[:6] == truth("edge")
         assert found[6:].n_digis == 0
@@ -178,6 +182,97 @@ class TestBranches:
         with pytest.raises(PixlabError, match=r"2 events of .*PixelDigiSimLink") as caught:
             read(path)
         assert is_clean(caught.value, path)
+
+
+class TestPremixed:
+    """Libraries of pile-up: digis among 300 other branches, ids of Phase 0 and Phase 2."""
+
+    path = DATA / "edm_phase2_premix.root"
+
+    @pytest.mark.parametrize(
+        ("branch", "name", "detector"),
+        [
+            ("simSiPixelDigis", "phase2_premix", "phase2-premix"),
+            ("mixData", "phase2_tot", "phase2"),
+        ],
+    )
+    def test_phase2(self, branch: str, name: str, detector: str) -> None:
+        """Counts above 15 are those of pre-mixed files, others are time over threshold."""
+        found = read(self.path, branch=branch)
+        assert found.detector.name == detector
+        assert found == truth(name, detector)
+        assert found.event_id is not None
+        assert found.event_id.tolist() == [(1, 100 + e, 12345 + e) for e in range(3)]
+
+    def test_products_of_other_kinds_are_no_candidates(self) -> None:
+        with pytest.raises(
+            PixlabError, match=r"in 2 branches: .*simSi.*mixData.*branch="
+        ) as caught:
+            read(self.path)
+        assert "Link" not in str(caught.value)
+        assert "Tracker" not in str(caught.value)
+
+    def test_phase0(self) -> None:
+        found = read(DATA / "edm_phase0_premix.root")
+        assert found.detector.name == "phase0"
+        assert found == truth("phase0_premix", "phase0")
+
+    @pytest.mark.parametrize("instance", ["", "Pixel"])
+    def test_the_instance_tells_small_files_apart(self, instance: str) -> None:
+        suggested = suggested_by(f"PixelDigiedmDetSetVector_simSiPixelDigis_{instance}_HLT.")
+        digis = [np.array([v]) for v in (0, 303042564, 5, 7, 9)]
+        assert guess(*digis).others == ("phase2",)
+        found = guess(*digis, prefer=suggested)
+        assert found.detector.name == ("phase2" if instance else "phase1")
+        assert not found.others
+
+
+class TestGuess:
+    """Which detector digis are of, where nothing says it."""
+
+    def digis(self, name: str) -> tuple[np.ndarray, ...]:
+        detector, rng = DETECTORS[name], np.random.default_rng(5)
+        module = np.sort(rng.integers(0, len(detector), 1000))
+        row, col = rng.integers(0, detector.rows[module]), rng.integers(0, detector.cols[module])
+        adc = rng.integers(0, detector.adc_max + 1, 1000)
+        return np.zeros(1000, int), detector.detid[module], row, col, adc
+
+    # of names that differ in what is no digi, the first is taken
+    @pytest.mark.parametrize("name", [d for d in DETECTORS if not d.startswith("phase1-")])
+    def test_every_detector(self, name: str) -> None:
+        found = guess(*self.digis(name))
+        assert (found.detector.name, found.others) == (name, ())
+
+    def test_ids_that_two_have(self) -> None:
+        both = np.intersect1d(DETECTORS["phase1"].detid, DETECTORS["phase2"].detid)
+        n = len(both)
+        assert n > 100
+        zero = np.zeros(n, int)
+        assert guess(zero[:5], both[:5], zero, zero, zero).others == ("phase2",)
+        # a hundred modules whose hits all lie in the smaller matrix
+        assert guess(zero, both, zero, zero, zero) == (DETECTORS["phase1"], ())
+        assert guess(zero, both, zero + 160, zero, zero).detector.name == "phase2"
+        assert guess(zero, both, zero, zero + 433, zero + 9).detector.name == "phase2"
+        assert guess(zero, both, zero + 670, zero, zero + 9).detector.name == "phase2-25x100"
+
+    def test_the_first_files_decide_for_the_next(self, tmp_path: Path) -> None:
+        """A small file behind a large one is of the same detector."""
+        large, small = tmp_path / "a.npz", tmp_path / "b.npz"
+        for path, columns in ((large, self.digis("phase2")), (small, (0, 303042564, 5, 7, 9))):
+            names = ("event", "detid", "row", "col", "adc")
+            np.savez(path, **{k: np.atleast_1d(v) for k, v in zip(names, columns, strict=True)})
+        assert [b.detector.name for b in iterate([large, small])] == ["phase2"]
+        with pytest.warns(PixlabWarning, match=r"b\.npz: .* 'phase1', but phase2 fit as well"):
+            assert read(small).detector.name == "phase1"
+
+    def test_blocks_agree_with_the_file(self, tmp_path: Path) -> None:
+        """The first events are without digis, or with those that other detectors have, too."""
+        columns = {"event": [4, 5], "detid": [303042564] * 2, "row": [5, 300], "col": [7] * 2}
+        path = tmp_path / "a.npz"
+        np.savez(path, n_events=7, adc=[9] * 2, **columns)
+        for size in (1, 2, 7):
+            assert {b.detector.name for b in iterate(path, events=size)} == {"phase2"}
+        assert read(path, events=(6, 7)).detector.name == "phase2"
 
 
 class TestOddFiles:
@@ -211,7 +306,7 @@ class TestOddFiles:
                 read(path, events=events)
             assert is_clean(caught.value, path)
         assert read(path, events=(2, 3)).n_digis == 3
-        assert "duplicates=" not in str(caught.value)
+        assert ('duplicates="sum" (--duplicates sum)' in str(caught.value)) == (name == "duplicate")
 
     def test_detector(self) -> None:
         path = DATA / "edm_edge_zlib_split99.root"
@@ -232,7 +327,7 @@ def test_baskets_are_unpacked_when_they_are_needed_and_once(
 
     original = baskets_module.unpack
     monkeypatch.setattr(baskets_module, "unpack", counting)
-    blocks = iterate(DATA / "edm_many_none_split99.root", events=10)
+    blocks = iterate(DATA / "edm_many_none_split99.root", events=10, detector="phase1")
     first = next(blocks)
     assert len(unpacked) == 2  # one of ids, one of digis, of ten in the file
     rest = list(blocks)
@@ -283,23 +378,12 @@ class TestKernels:
         """A true entry of a real file in this form, and the number of modules in it."""
         names = ["edm_two_branches_split0", "edm_two_branches_split1", "edm_many_zstd_split2"]
         name = [*names, "edm_many_none_split99"][form]
-        reader = EdmReader(DATA / f"{name}.root", branch=SIM)
-        piece = next(iter(reader._sets.pieces(3, 4)))
-        counts = reader._split_ids(3, 4)[0] if reader._ids is not None else np.zeros(1, np.int64)
-        reader.close()
+        with Bytes(DATA / f"{name}.root") as source:
+            reader = EdmReader(source, How(branch=SIM))
+            piece = next(iter(reader._sets.pieces(3, 4)))
+            split = reader._ids is not None
+            counts = reader._split_ids(3, 4)[0] if split else np.zeros(1, np.int64)
         return np.array(piece.data[piece.offsets[0] : piece.offsets[1]]), counts
-
-    @settings(max_examples=100, deadline=None, derandomize=True)
-    @given(seed=st.integers(0, 2**32), sizes=st.lists(st.integers(0, 300), max_size=5))
-    def test_sort(self, seed: int, sizes: list[int]) -> None:
-        from pixlab.io import edm_kernels as kernels
-
-        rng = np.random.default_rng(seed)
-        keys = rng.integers(0, 2**32, sum(sizes), np.uint32)
-        expected = keys >> 11  # row and column; counts of one pixel keep their order
-        parts = np.split(expected, np.cumsum(sizes)[:-1]) if sizes else []
-        kernels.sort_modules(np.array(sizes, np.int64), keys)
-        assert np.array_equal(keys >> 11, np.concatenate([np.sort(p) for p in parts] or [keys]))
 
 
 class Changed:
@@ -317,9 +401,8 @@ class Changed:
 class TestBaskets:
     @pytest.fixture
     def file(self) -> Iterator[RootFile]:
-        file = RootFile(DATA / "edm_many_none_split99.root")
-        yield file
-        file.close()
+        with Bytes(DATA / "edm_many_none_split99.root") as source:
+            yield RootFile.of(source)
 
     def branch(self, file: RootFile, end: str) -> Any:
         return next(b for b in walk(file.tree("Events")) if b.name.endswith(end))

@@ -14,7 +14,8 @@ from pixlab.detectors import DETECTORS
 from pixlab.digis import EVENT_ID, Digis
 from pixlab.errors import FormatError, PixlabError
 from pixlab.io import FORMATS, info, iterate, read, write
-from pixlab.io.files import atomic, expand
+from pixlab.io.files import atomic
+from pixlab.io.places import expand
 from pixlab.io.table import Format
 from tests.helpers import full_module, random_digis, small_detector
 from tests.io_cases import DATA, HAVE_PXL, SUFFIXES, digis, inside, is_clean, same, truth

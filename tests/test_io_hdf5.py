@@ -29,7 +29,7 @@ def plain(path: Path, columns: dict[str, object], group: str = "/") -> None:
 
 COLUMNS: dict[str, object] = {
     "event": [0, 2, 2],
-    "detId": [303042564] * 3,
+    "detId": [306446340] * 3,
     "row": [5, 6, 7],
     "col": [1, 2, 3],
     "adc": [9, 8, 7],
@@ -70,12 +70,12 @@ def test_a_large_own_detector_comes_back(tmp_path: Path) -> None:
     ("change", "words"),
     [
         ({"adc": None}, r"no column adc \(it has col, detId"),
-        ({"col": [1.0, 2.0, 3.0]}, "column 'col' holds float64"),
+        ({"col": [1.0, 2.5, 3.0]}, "event 2: column 'col' holds 2.5 as float64"),
         ({"col": [1, 2]}, "column 'col' has 2 rows, 'event' has 3"),
         ({"col": [[1, 2, 3]]}, r"'col' has shape \(1, 3\)"),
         ({"col": 4}, r"'col' has shape \(\)"),
-        ({"row": [5, -6, 7]}, "event 2, module 303042564: row -6 is outside"),
-        ({"adc": [9, 8, 70000]}, "event 2, module 303042564: adc 70000 is outside"),
+        ({"row": [5, -6, 7]}, "event 2, module 306446340: row -6 is outside"),
+        ({"adc": [9, 8, 70000]}, "event 2, module 306446340: adc 70000 is outside"),
         ({"event": [0, -2, 2]}, "event -2 is negative"),
         ({"row": [5, 6, 6], "col": [1, 2, 2]}, "event 2: pixel row 6, col 2 .* occurs twice"),
         ({"detId": [1, 2, 3]}, "no module with id 1"),
@@ -93,7 +93,7 @@ def test_tables_to_choose_from(tmp_path: Path) -> None:
     path = tmp_path / "a.h5"
     with h5py.File(path, "w") as file:
         file.create_group("nothing")
-    with pytest.raises(PixlabError, match="no table of digis: it has no tables"):
+    with pytest.raises(PixlabError, match="no table of digis: it holds no tables"):
         read(path)
     with h5py.File(path, "w") as file:
         for group in ("sim", "mixed"):

@@ -11,12 +11,12 @@ import uproot
 
 from pixlab.digis import Digis
 from pixlab.errors import PixlabError
-from pixlab.io import info, iterate, read, rntuple, write
+from pixlab.io import blocks, info, iterate, read, write
 from tests.helpers import random_digis
 from tests.io_cases import DATA, is_clean, truth
 
 ROWS, VECTORS = DATA / "rntuple_rows.root", DATA / "rntuple_vectors.root"
-ONE = {"detId": [303042564], "row": [5], "col": [1], "adc": [9]}
+ONE = {"detId": [306446340], "row": [5], "col": [1], "adc": [9]}
 
 
 def test_one_row_a_digi() -> None:
@@ -34,17 +34,17 @@ def test_one_row_an_event() -> None:
     assert events.event_id is not None
     assert np.array_equal(events.event_id["event"], 1000 + np.arange(120))
     assert events == expected
-    blocks = list(iterate(VECTORS, events=33))  # clusters have 50
-    assert [len(b) for b in blocks] == [33, 33, 33, 21]
-    assert Digis.concatenate(blocks) == events
+    parts = list(iterate(VECTORS, events=33))  # clusters have 50
+    assert [len(part) for part in parts] == [33, 33, 33, 21]
+    assert Digis.concatenate(parts) == events
 
 
 def test_clusters_are_bounded_and_read_one_by_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     events = random_digis(n_events=20, n_digis=600)
-    monkeypatch.setattr(rntuple, "_CLUSTER_DIGIS", 100)
-    monkeypatch.setattr(rntuple, "_CLUSTER_EVENTS", 7)
+    monkeypatch.setattr(blocks, "_DIGIS", 100)
+    monkeypatch.setattr(blocks, "_EVENTS", 7)
     path = tmp_path / "a.rntuple.root"
     write(events, path)
     with uproot.open(path) as file:
@@ -71,14 +71,15 @@ def listed(**change: object) -> dict[str, object]:
     ("columns", "words"),
     [
         (listed(adc=None), "has no RNTuple of digis"),
-        (listed(adc=[[1.5], [2.0]]), "column 'adc' holds std::vector<double>"),
+        (listed(adc=[[1.0], [2.5]]), "event 1: column 'adc' holds 2.5 as float64"),
+        (listed(adc=[["a"], ["b"]]), "column 'adc' holds std::vector<std::string>"),
         (listed(adc=[1, 2]), "mixes lists .* and numbers"),
-        (listed(adc=[[1], [2, 3]]), "lists of 'adc' and 'detid' differ in length"),
+        (listed(adc=[[1], [2, 3]]), "lists of 'adc' and 'row' differ in length"),
         (listed(event=[3, -4]), "event -4 is negative"),
-        (listed(row=[[5], [-5]]), "event 1, module 303042564: row -5 is outside"),
-        (listed(row=[[5], [160]]), "event 1, module 303042564: row 160 is outside"),
-        (listed(detId=[[303042564], [7]]), "event 1: .*no module with id 7"),
-        (ONE | {"event": [0.5]}, "column 'event' holds double"),
+        (listed(row=[[5], [-5]]), "event 1, module 306446340: row -5 is outside"),
+        (listed(row=[[5], [160]]), "event 1, module 306446340: row 160 is outside"),
+        (listed(detId=[[306446340], [7]]), "event 1: .*no module with id 7"),
+        (ONE | {"event": [0.5]}, "column 'event' holds 0.5 as float64"),
         ({k: v * 2 for k, v in ONE.items()} | {"event": [4, 4]}, "occurs twice"),
     ],
 )
@@ -91,7 +92,7 @@ def test_bad_columns(columns: dict[str, object], words: str, tmp_path: Path) -> 
 
 
 def test_floats_by_root() -> None:
-    with pytest.raises(PixlabError, match="column 'detId' holds float, whole numbers are needed"):
+    with pytest.raises(PixlabError, match=r"event 0: .*no module with id 0"):  # they are all 0
         read(DATA / "rntuple_float.root")
 
 

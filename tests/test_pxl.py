@@ -13,6 +13,7 @@ from pixlab.coding.container import VERSION
 from pixlab.errors import FormatError, PixlabError
 from pixlab.io import info
 from pixlab.io.pxl import PxlReader
+from pixlab.io.source import Bytes
 from tests.helpers import full_module, random_digis, small_detector
 
 
@@ -56,9 +57,8 @@ def test_equal_content_gives_equal_bytes(digis, tmp_path):
 
 
 def test_a_range_of_events_reads_its_chunks_alone(digis, chunked):
-    reader = PxlReader(chunked)
-    first = int(reader.chunks[0, 0])
-    reader.close()
+    with Bytes(chunked) as source:
+        first = int(PxlReader(source).chunks[0, 0])
     assert pixlab.read(chunked, events=(3, 17)) == digis[3:17]
     assert pixlab.read(chunked) == digis
     _spoil(chunked, "chunks/000001.bin")

@@ -20,6 +20,7 @@ from pixlab.coding.container import VERSION
 from pixlab.errors import FormatError, PixlabError
 from pixlab.io import Lost, salvage
 from pixlab.io.pxl import PxlReader
+from pixlab.io.source import Bytes
 from tests.fuzz import fuzz
 from tests.helpers import random_digis
 
@@ -50,8 +51,8 @@ def _spoil(path, member, *, at=0.5):
 
 
 def _starts(path):
-    reader = PxlReader(path)
-    reader.close()
+    with Bytes(path) as source:
+        reader = PxlReader(source)
     return [0, *np.cumsum(reader.chunks[:, 0]).tolist()]
 
 

@@ -19,7 +19,8 @@ __all__ = ["main"]
 def main() -> None:
     """How small can simulated pixel digis become before the physics notices?
 
-    SOURCE is a file of any readable format, or sample:NAME for an embedded sample.
+    SOURCE is a file of any readable format, its URL, a quoted pattern such as 'premix/*.root', or
+    sample:NAME for an embedded sample.
     """
 
 

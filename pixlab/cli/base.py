@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 import os
 import sys
+import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import IO, Any
 
 import click
 
-from pixlab.errors import PixlabError
+from pixlab.errors import PixlabError, PixlabWarning
 from pixlab.progress import Progress
 
 __all__ = ["OUTSIDE", "Command", "Main", "bar", "print_json"]
@@ -82,7 +83,8 @@ class Main(click.Group):
     def invoke(self, ctx: click.Context) -> Any:
         """Run the chosen command."""
         try:
-            result = super().invoke(ctx)
+            with _warnings_in_a_line():
+                result = super().invoke(ctx)
             sys.stdout.flush()  # a reader that has gone shows here, not at interpreter exit
             return result
         except BrokenPipeError:
@@ -97,6 +99,22 @@ class Main(click.Group):
             if ctx.find_root().meta.get("pixlab.debug"):
                 raise
             raise _failure(error) from error
+
+
+@contextmanager
+def _warnings_in_a_line() -> Iterator[None]:
+    """Show pixlab's own warnings as its errors are shown, and each once."""
+    with warnings.catch_warnings():
+        others = warnings.showwarning
+
+        def show(message: Warning | str, category: type[Warning], *where: Any) -> None:
+            if issubclass(category, PixlabWarning):
+                click.echo(f"pixlab: warning: {message}", err=True)
+            else:
+                others(message, category, *where)
+
+        warnings.showwarning = show  # type: ignore[assignment]
+        yield
 
 
 def _failure(error: Exception) -> _Failure:

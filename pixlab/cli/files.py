@@ -14,6 +14,7 @@ from pixlab.cli.show import pairs
 
 if TYPE_CHECKING:
     from pixlab.digis import Digis
+    from pixlab.io import Lost
 
 __all__ = [
     "COMMANDS",
@@ -25,25 +26,28 @@ __all__ = [
     "name_of",
     "reading",
     "source",
+    "split",
 ]
 
 OUTPUT = click.Path(path_type=Path, dir_okay=False)
 
 
-class Source(click.ParamType[Path]):
-    """A file, or ``sample:NAME`` for an embedded sample."""
+class Source(click.ParamType[Path | str]):
+    """A file, a URL, a pattern of files, or ``sample:NAME`` for an embedded sample."""
 
     name = "path"
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
-        """The path of the file or of the sample."""
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> Path | str:
+        """The path of the file or of the sample; a URL stays as it is."""
         if isinstance(value, Path):
             return value
         if str(value).startswith("sample:"):
             from pixlab import samples
 
             return samples.path(str(value).removeprefix("sample:"))
-        return Path(value)
+        return str(value) if "://" in str(value) else Path(value)
 
     def shell_complete(
         self, ctx: click.Context, param: click.Parameter, incomplete: str
@@ -87,8 +91,13 @@ as_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON d
 
 
 _WHERE = (
-    click.option("--detector", help="The detector, where the file does not say it."),
-    click.option("--branch", help="The branch, where a ROOT file has several with digis."),
+    click.option("--detector", help="The detector: a name, or a file of a detector table."),
+    click.option("--branch", help="The branch or table, where a file has several with digis."),
+    click.option(
+        "--duplicates",
+        type=click.Choice(["error", "sum"]),
+        help="What to do with a pixel that occurs twice in an event.",
+    ),
 )
 _WHICH = click.option("--events", type=Events(), help="Take these events only, counted from 0.")
 
@@ -103,6 +112,13 @@ def opening(command: Callable[..., Any]) -> Callable[..., Any]:
 def reading(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add those and the choice of events."""
     return opening(_WHICH(command))
+
+
+def split(options: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Options of a command: those of `reading`, and all others."""
+    names = ("events", "branch", "detector", "duplicates")
+    how = {name: options[name] for name in names}
+    return how, {name: value for name, value in options.items() if name not in names}
 
 
 def load(path: Path, **how: Any) -> Digis:
@@ -120,14 +136,32 @@ def name_of(path: Path) -> str:
 
 
 def blocks(path: Path, *, events: slice | None = None, **how: Any) -> Iterator[Digis]:
-    """The events of a file block by block, at least one; chosen events in one block."""
+    """The events of a file block by block, at least one."""
     from pixlab.io import iterate
 
     given = {key: value for key, value in how.items() if value is not None}
-    found = iter(()) if events is not None else iterate(path, **given)
+    found = iterate(path, within=events, **given)
     first = next(found, None)
-    yield load(path, events=events, **how) if first is None else first
+    yield load(path, events=slice(0, 0), **how) if first is None else first
     yield from found
+
+
+def copy(title: str, found: Iterator[Digis], out: Path) -> None:
+    """Write blocks of events, and say how much they were."""
+    from pixlab.io import write
+
+    events = digis = 0
+
+    def counted() -> Iterator[Digis]:
+        nonlocal events, digis
+        for block in found:
+            yield block
+            events, digis = events + len(block), digis + block.n_digis
+            progress(0.0, f"event {events:,}")
+
+    with bar(title) as progress:
+        write(counted(), out)
+    click.echo(f"{out}: {events:,} events, {digis:,} digis")
 
 
 @click.command(cls=Command)
@@ -141,7 +175,7 @@ def info(source: Path, as_json: bool, **how: Any) -> None:
     """
     from pixlab.io import info as describe
 
-    facts = describe(source, **how)
+    facts = describe(source, **{key: value for key, value in how.items() if value is not None})
     print_json(facts) if as_json else pairs(str(source), facts)
 
 
@@ -154,11 +188,7 @@ def convert(source: Path, out: Path, **how: Any) -> None:
 
     The ending of OUT names it.
     """
-    from pixlab.io import write
-
-    digis = load(source, **how)
-    write(digis, out)
-    click.echo(f"{out}: {len(digis):,} events, {digis.n_digis:,} digis")
+    copy("convert", blocks(source, **how), out)
 
 
 @click.command(cls=Command)
@@ -221,17 +251,15 @@ def fit(
     codec: str,
     source: Path,
     model: Path,
-    events: slice | None,
-    branch: str | None,
-    detector: str | None,
-    **knobs: Any,
+    **options: Any,
 ) -> None:
     """Learn a codebook, or what else a codec needs.
 
     `pixlab fit CODEC --help` lists the knobs of a codec.
     """
+    how, knobs = split(options)
     made = codec_from(codec, knobs)
-    digis = load(source, events=events, branch=branch, detector=detector)
+    digis = load(source, **how)
     with bar(f"fit {codec}") as progress:
         fitted = made.fit(digis, progress=progress)
     fitted.save(model)
@@ -258,10 +286,7 @@ def compress(
     model: Path | None,
     embed: bool,
     as_json: bool,
-    events: slice | None,
-    branch: str | None,
-    detector: str | None,
-    **knobs: Any,
+    **options: Any,
 ) -> None:
     """Write a .pxl file, lossless or lossy.
 
@@ -271,16 +296,17 @@ def compress(
     """
     from pixlab.io import compress as run
 
-    how = {"events": events, "branch": branch, "detector": detector}
-    plain = all(value is None for value in how.values())
+    how, knobs = split(options)
+    how["within"] = how.pop("events")
     with bar("compress") as progress:
         facts = run(
-            source if plain else load(source, **how),  # a path is remembered in the file
+            source,
             out,
             codec=codec_from(codec, knobs) if codec else None,
             model=model,
             embed=embed,
             progress=progress,
+            **{key: value for key, value in how.items() if value is not None},
         )
     print_json(facts) if as_json else pairs(str(out), facts)
 
@@ -303,16 +329,19 @@ def decompress(
     The ending of OUT names it. Of the file, only the parts with the chosen events are read.
     """
     from pixlab.io import decompress as run
-    from pixlab.io import salvage, write
+    from pixlab.io import salvage
 
     if skip_damaged and events is not None:
         raise click.UsageError("events of a damaged file cannot be chosen by their number")
+    lost: list[Lost] = []
     if skip_damaged:
         digis, lost = salvage(source, model=model)
-        write(digis, out)
+        found = iter([digis])
+    elif model is not None:
+        found = iter([run(source, events=events, model=model)])
     else:
-        digis, lost = run(source, out, events=events, model=model), []
-    click.echo(f"{out}: {len(digis):,} events, {digis.n_digis:,} digis")
+        found = blocks(source, events=events, format="pxl")
+    copy("decompress", found, out)
     for each in lost:
         click.echo(f"lost: {each}", err=True)
     raise click.exceptions.Exit(OUTSIDE if lost else 0)

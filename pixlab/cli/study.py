@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from pixlab.cli.base import bar, print_json
-from pixlab.cli.files import OUTPUT, as_json, name_of, reading, source
+from pixlab.cli.files import OUTPUT, as_json, name_of, reading, source, split
 from pixlab.cli.knobs import CodecName, SweepCommand, codecs_from
 from pixlab.cli.show import ROOMY, note, table, width
 
@@ -105,10 +105,7 @@ def sweep(
     jobs: int | None,
     per_layer: tuple[str, ...],
     as_json: bool,
-    events: slice | None,
-    branch: str | None,
-    detector: str | None,
-    **knobs: Any,
+    **options: Any,
 ) -> None:
     """Try codecs and knobs on SOURCE and print one table.
 
@@ -119,18 +116,17 @@ def sweep(
     from pixlab.study.table import check_metrics
 
     check_metrics(per_layer)
+    how, knobs = split(options)
     with bar("sweep") as progress:
         found = run(
             source,
             codecs_from(codecs, knobs) if codecs else None,
             out=out,
             fit_events=fit_events,
-            events=events,
-            branch=branch,
-            detector=detector,
             source=name_of(source),
             jobs=jobs,
             progress=progress,
+            **{key: value for key, value in how.items() if value is not None},
         )
     if as_json:
         rows = found.plain.to_dict(orient="records")

@@ -17,7 +17,7 @@ import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple, Self
+from typing import Any, BinaryIO, NamedTuple, Self
 
 from pixlab.errors import FormatError, PixlabError
 
@@ -77,7 +77,9 @@ class Container:
     Parameters
     ----------
     path : path
-        The file.
+        Where it is, or what it is called in errors if `file` is given.
+    file : binary file object, optional
+        The file, already open; whoever opened it closes it.
     salvage : bool
         Do without a table of contents and a header where they are damaged: members are then found
         by the headers that stand before each of them, and ``header`` may be empty.
@@ -88,15 +90,16 @@ class Container:
         If it is no .pxl file, is damaged, or is of a newer version.
     """
 
-    def __init__(self, path: str | os.PathLike[str], *, salvage: bool = False) -> None:
-        self.path = Path(path)
+    def __init__(self, path: Any, file: BinaryIO | None = None, *, salvage: bool = False) -> None:
+        self.path = path
         try:
-            self._file = self.path.open("rb")
+            self._file = Path(path).open("rb") if file is None else file  # noqa: SIM115
         except OSError as error:
             raise PixlabError(f"cannot read {path}: {error.strerror}", "check the path") from error
         self._archive: zipfile.ZipFile | None = None
         self._found: dict[str, tuple[int, int, int]] = {}
         try:
+            self._size = self._file.seek(0, os.SEEK_END)
             try:
                 with self._guard("its table of contents"):
                     self._archive = zipfile.ZipFile(self._file)
@@ -160,7 +163,7 @@ class Container:
     def _search(self) -> dict[str, tuple[int, int, int]]:
         """Members by the headers before them: name -> (place of the data, bytes, method)."""
         found: dict[str, tuple[int, int, int]] = {}
-        if not self.path.stat().st_size:
+        if not self._size:
             return found
         with mmap.mmap(self._file.fileno(), 0, access=mmap.ACCESS_READ) as data:
             at = data.find(_SIGNATURE)
@@ -243,4 +246,4 @@ class Container:
 
     def chunk(self, number: int) -> bytes:
         """The bytes of one chunk."""
-        return self._member(_chunk_name(number), self.path.stat().st_size)
+        return self._member(_chunk_name(number), self._size)

@@ -14,6 +14,8 @@ from pixlab.errors import PixlabError
 
 __all__ = ["DETECTORS", "Detector", "Sensor", "get_detector", "phase1_detid"]
 
+TABLES = (".json", ".csv", ".parquet")  # suffixes of files that describe a detector
+
 
 class _Detectors(Mapping[str, Detector]):
     """Named detectors, each built when first asked for."""
@@ -64,18 +66,20 @@ DETECTORS: Mapping[str, Detector] = _Detectors(
 
 
 def get_detector(detector: str | Detector) -> Detector:
-    """The detector itself, or the named one.
+    """The detector itself, the named one, or that of a file for `Detector.from_file`.
 
     Raises
     ------
     PixlabError
-        If no detector has that name.
+        If no detector has that name, or the file is no table of a detector.
     """
     if isinstance(detector, Detector):
         return detector
-    if detector not in DETECTORS:
-        raise PixlabError(
-            f"no detector is called '{detector}'",
-            f"choose one of {', '.join(DETECTORS)}, or describe one with Detector.from_table",
-        )
-    return DETECTORS[detector]
+    if detector in DETECTORS:
+        return DETECTORS[detector]
+    if str(detector).lower().endswith(TABLES):
+        return Detector.from_file(detector)
+    raise PixlabError(
+        f"no detector is called '{detector}'",
+        f"choose one of {', '.join(DETECTORS)}, or the file of a table ({', '.join(TABLES)})",
+    )

@@ -272,13 +272,15 @@ class Detector:
             ``col_y``, ``col_z`` (directions in which rows and columns grow; by default as in a
             barrel around z); ``chip_rows``, ``chip_cols`` (size of a readout chip) and
             ``double_edges`` (1 where pixels at chip edges are twice as long, see `Sensor`);
-            ``cluster_threshold`` (electrons).
+            ``electrons_per_adc``, ``electrons_offset`` (response of each module),
+            ``cluster_threshold`` (electrons); and, the same for all modules, ``adc_max``,
+            ``seed_threshold``, ``channel_threshold``.
         name : str
             Name of the detector; not one of `DETECTORS`.
         adc_max : int
-            Largest adc count, at most 65,535.
+            Largest adc count, at most 65,535, if it is no column.
         electrons_per_adc, electrons_offset : float
-            Charge is ``electrons_per_adc * adc + electrons_offset``.
+            Charge is ``electrons_per_adc * adc + electrons_offset``, if these are no columns.
 
         Raises
         ------

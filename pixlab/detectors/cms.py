@@ -19,7 +19,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from pixlab.errors import PixlabError
 
-__all__ = ["CmsScheme", "cms_detid", "cms_fields"]
+__all__ = ["CmsScheme", "cms_detid", "cms_fields", "suggested_by"]
 
 CmsScheme = Literal["phase0", "phase1"]
 
@@ -84,3 +84,17 @@ def cms_fields(scheme: CmsScheme, detid: int) -> dict[str, int]:
         if int(cms_detid(scheme, **fields)) == raw:
             return fields
     raise PixlabError(f"id {raw} is no {scheme} id of a CMS pixel module")
+
+
+def suggested_by(product: str) -> tuple[str, ...]:
+    """Detectors that the name of a branch suggests, ``PixelDigi…_<label>_<instance>_<process>.``.
+
+    The instance of Phase-2 digis is ``Pixel``, that of others is empty
+    (`SimTracker/SiPhase2Digitizer/plugins/Phase2TrackerDigitizer.cc`).
+    """
+    parts = product.rstrip(".").split("_")
+    if len(parts) != 4:
+        return ()
+    if parts[2] == "Pixel":
+        return ("phase2", "phase2-premix", "phase2-25x100", "phase2-25x100-premix")
+    return ("phase1", "phase1-run3", "phase0")

@@ -6,7 +6,8 @@ Sources, paths in cms-sw/cmssw:
   tests hold some lines;
 * the four half ladders of a barrel layer: `DataFormats/SiPixelDetId/src/PixelBarrelName.cc`;
 * disks, blades, plaquettes: `Geometry/TrackerCommonData/data/pixfwd.xml`, ``pixfwdDisk.xml``,
-  ``pixfwdPanel.xml``, ``plugins/DDPixFwdBlades.cc``;
+  ``pixfwdPanel.xml``, ``plugins/DDPixFwdBlades.cc``; blades count by azimuth from 0, panel 1 is the
+  nearer one: `Geometry/TrackerNumberingBuilder/plugins/CmsTrackerDiskBuilder.cc`;
 * 135 electrons a count: `SimGeneral/MixingModule/python/SiPixelSimParameters_cfi.py`; the digi
   word has room for ten bits.
 

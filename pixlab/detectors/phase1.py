@@ -4,11 +4,15 @@ Counts are those of cms-patatrack ``phase1PixelTopology.h``, ids those of
 ``Geometry/TrackerCommonData/data/PhaseI/trackerParameters.xml``, radii those of its cooling tubes,
 disk positions those of the Phase-1 technical design report (CERN-LHCC-2012-016), blade layout
 that of ``Geometry/TrackerCommonData/data/PhaseI/pixfwdInnerDiskZplus.xml`` and
-``pixfwdOuterDiskZplus.xml``: module centres are good to some millimetres, not aligned. Left out:
-the 12 degree tilt of the inner blades towards the beam spot, and the staircase of their z positions.
-Which side of a module the readout chips are on, and with it the direction of rows, is taken from the
-reference data of the simulation: the normal ``axis_row x axis_col`` points outwards in even ladders,
-inwards in odd ones, and to -z in all disks.
+``pixfwdOuterDiskZplus.xml``: module centres of the barrel are good to some millimetres, not aligned.
+Left out: the 12 degree tilt of the inner blades towards the beam spot, and the staircase of their z
+positions. Which side of a module the readout chips are on, and with it the direction of rows, is
+taken from the reference data of the simulation: the normal ``axis_row x axis_col`` points outwards
+in even ladders, inwards in odd ones, and to -z in all disks. So is the place of a blade, whose two
+modules stand at azimuths pi (2 blade - 1 -+ 1/2) / blades: with the numbering of CMSSW
+(``Geometry/TrackerNumberingBuilder/plugins/CmsTrackerPhase1DiskBuilder.cc``) all blades are half a
+blade lower, the first is centred at azimuth 0, panel 1 is the one with larger abs(z), and the
+panels of a blade stand back to back. Maps of disks are turned by that much against those of CMS.
 """
 
 from __future__ import annotations

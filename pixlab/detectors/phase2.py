@@ -5,18 +5,20 @@ Sources, paths in cms-sw/cmssw:
 * layout: `Geometry/TrackerCommonData/data/PhaseII/Tracker_DD4hep_compatible_IT702_2021_03/`,
   ``pixel.xml`` (ladders, rings, disks) and ``pixelStructureTopology.xml`` (25 x 100 um pixels:
   672 x 434 of one pair of readout chips, 1354 x 434 of two);
-* ids: ``PhaseII/trackerParameters.xml``; the blade is the ring of a disk, the panel is 1, as in
-  `SLHCUpgradeSimulations/Geometry/data/PhaseII/Tilted/PixelSkimmedGeometry.txt`;
-* 50 x 50 um pixels: layout IT621, 336 x 868 and 676 x 868;
+* ids: ``PhaseII/trackerParameters.xml``; ladders, and the modules of a ring, count by azimuth from
+  0, modules of a ladder by z, the blade is the ring of a disk, the panel is 1:
+  `Geometry/TrackerNumberingBuilder/plugins/`, ``CmsTrackerLayerBuilder.cc``,
+  ``CmsTrackerLadderBuilder.cc``, ``CmsTrackerPixelPhase2RingBuilder.cc``;
+* 50 x 50 um pixels: layout IT621, ``InnerTracker621_50x50_2020_07/pixelStructureTopology.xml``,
+  336 x 868 and 676 x 868;
 * time over threshold: `RecoLocalTracker/SiPixelClusterizer/plugins/PixelThresholdClusterizer.cc`
   with the numbers of ``python/SiPixelClusterizer_cfi.py``; linear counts of pre-mixed files:
   `SimTracker/SiPhase2Digitizer/python/phase2TrackerDigitizer_cfi.py`.
 
 Read as derived, not as given: z of disks 3 to 8 and 12 (from the flanges that the file places
-12.575 mm and 9.58 mm behind each disk). Unverified: that ladders and the modules of a ring are
-numbered by azimuth from 0, in which direction rows and columns grow, that the modules of IT621 are
-where those of IT702 are, its 676 rows, and the thresholds of clusters (those of Phase 1 but for its
-first layer). Larger pixels between chips (layout T39) are not described.
+12.575 mm and 9.58 mm behind each disk). Unverified: in which direction rows and columns grow, that
+the modules of IT621 are where those of IT702 are, and the thresholds of clusters (those of Phase 1
+but for its first layer). Larger pixels between chips (layout T39) are not described.
 """
 
 from __future__ import annotations

@@ -19,7 +19,10 @@ __all__ = ["build", "load"]
 
 _SENSOR = ("pitch_row", "pitch_col", "chip_rows", "chip_cols", "double_edges")
 _AXES = ("row_x", "row_y", "row_z", "col_x", "col_y", "col_z")
-_NUMBERS = ("ladder", "module", "side", "x", "y", "z", *_SENSOR, *_AXES, "cluster_threshold")
+_RESPONSE = ("electrons_per_adc", "electrons_offset")
+_SAME = ("adc_max", "seed_threshold", "channel_threshold")  # in all modules
+_PLACE = ("ladder", "module", "side", "x", "y", "z")
+_NUMBERS = (*_PLACE, *_SENSOR, *_AXES, *_RESPONSE, *_SAME, "cluster_threshold")
 _MAX_MODULES = 1 << 20  # a table from a file may not ask for more
 _MAX_SIDE = 1 << 14  # rows or columns of one sensor
 _MAX_PIXELS = 1 << 24  # of one sensor
@@ -42,8 +45,6 @@ def build(
         raise PixlabError(f"the columns of detector '{name}' differ in length")
     if m > _MAX_MODULES:
         raise PixlabError(f"detector '{name}' has more than {_MAX_MODULES} modules")
-    if not 0 < int(adc_max) <= 65535:
-        raise PixlabError(f"adc_max of detector '{name}' must be 1 to 65535")
     if not (np.isfinite(gain) and np.isfinite(offset)):
         raise PixlabError(f"the response of detector '{name}' is no number")
     try:
@@ -72,19 +73,41 @@ def build(
             raise PixlabError(f"column '{key}' of detector '{name}' has a value out of range")
         return values
 
+    def same(key: str, default: float) -> float:
+        values = np.unique(column(key, default))
+        if len(values) > 1:
+            raise PixlabError(
+                f"column '{key}' of detector '{name}' is not the same for all modules",
+                "describe detectors of their own",
+            )
+        return float(values[0]) if m else default
+
+    most = same("adc_max", adc_max)
+    if not 0 < most <= 65535 or most % 1:
+        raise PixlabError(f"adc_max of detector '{name}' must be 1 to 65535")
+    adc_max = int(most)
     names = [str(v) for v in columns.get("layer", ["all"] * m)]
     layers = tuple(dict.fromkeys(names[i] for i in order))
     place = {layer: i for i, layer in enumerate(layers)}
     sensors, sensor = _sensors(name, shape[:, order], column)
     position = np.stack([column(k, 0.0) for k in "xyz"], axis=1)
     axis_row, axis_col = _axes(name, number, position, column)
-    electrons = gain * np.arange(int(adc_max) + 1) + offset
+    slopes = np.stack([column("electrons_per_adc", gain), column("electrons_offset", offset)])
+    classes, response = np.unique(slopes, axis=1, return_inverse=True)
+    if classes.shape[1] > 255:
+        raise PixlabError(
+            f"detector '{name}' has more than 255 different responses",
+            "round electrons_per_adc and electrons_offset",
+        )
+    if not m:
+        classes = np.array([[gain], [offset]])
+    electrons = classes[0][:, None] * np.arange(adc_max + 1) + classes[1][:, None]
     kept = {k: [v[i] for i in order] for k, v in columns.items() if k in ("layer", *_NUMBERS)}
     kept |= {
         "detid": detid.tolist(),
         "rows": shape[0, order].tolist(),
         "cols": shape[1, order].tolist(),
-        "adc": [int(adc_max), float(gain), float(offset)],
+        "adc": [adc_max, float(gain), float(offset)],
     }
     return Detector(
         name=name,
@@ -99,9 +122,11 @@ def build(
         axis_col=axis_col,
         sensors=sensors,
         sensor=sensor,
-        electrons_table=electrons.astype(np.float32)[None, :],
-        response=np.zeros(m, np.uint8),
+        electrons_table=electrons.astype(np.float32),
+        response=response.ravel().astype(np.uint8),
         cluster_threshold=column("cluster_threshold", 0.0),
+        seed_threshold=same("seed_threshold", 0.0),
+        channel_threshold=same("channel_threshold", 0.0),
         _table=json.loads(json.dumps(kept, default=_plain)),
     )
 

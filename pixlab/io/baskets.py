@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import lzma
 import struct
-import zlib
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
@@ -20,7 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pixlab.errors import FormatError
-from pixlab.io.files import DAMAGED, Bytes
+from pixlab.io.files import DAMAGED
+from pixlab.io.source import Bytes
 
 __all__ = ["Baskets", "Piece", "unpack"]
 
@@ -53,6 +53,8 @@ class Baskets:
         Where the baskets are.
     item : int, optional
         Bytes of one entry, for a branch whose entries are of one size.
+    entry : str
+        What an entry is, for errors.
 
     Raises
     ------
@@ -60,10 +62,12 @@ class Baskets:
         If the branch contradicts itself.
     """
 
-    def __init__(self, source: Bytes, branch: Any, item: int | None = None) -> None:
+    def __init__(
+        self, source: Bytes, branch: Any, item: int | None = None, *, entry: str = "event"
+    ) -> None:
         self.name = str(branch.name)
         self._source = source
-        self._item = item
+        self._item, self._entry = item, entry
         seek = branch.member("fBasketSeek")
         written = min(max(int(branch.member("fWriteBasket")), 0), len(seek))
         stops = np.flatnonzero(seek[:written] == 0)  # baskets that never reached the disk
@@ -91,22 +95,55 @@ class Baskets:
                 f"the baskets of branch '{self.name}' do not add up to its {self.entries} entries",
                 DAMAGED,
             )
-        self._cached: tuple[int, NDArray[np.uint8], NDArray[np.int64]] | None = None
+        self._cached: tuple[int, NDArray[np.uint8], NDArray[np.int64] | None] | None = None
 
     def pieces(self, start: int, stop: int) -> Iterator[Piece]:
         """The entries from `start` to `stop`, one piece a basket."""
+        for basket, begin, end in self._parts(start, stop):
+            data, offsets = self._basket(basket)
+            if offsets is None:
+                offsets = np.arange(len(data) // (self._item or 1) + 1) * (self._item or 1)
+            first = int(self._starts[basket])
+            yield Piece(data, offsets[begin - first : end - first + 1], begin)
+
+    def equal(self, start: int, stop: int) -> Iterator[NDArray[np.uint8]]:
+        """The bytes of entries of one size, one array a basket."""
+        assert self._item is not None
+        for basket, begin, end in self._parts(start, stop):
+            data, offsets = self._basket(basket)
+            if offsets is not None and (np.diff(offsets) != self._item).any():
+                raise FormatError(f"{self._called(basket)} has entries of several sizes", DAMAGED)
+            first = int(self._starts[basket])
+            yield data[(begin - first) * self._item : (end - first) * self._item]
+
+    def _parts(self, start: int, stop: int) -> Iterator[tuple[int, int, int]]:
+        """Baskets with entries from `start` to `stop`, and which these are."""
         basket = int(np.searchsorted(self._starts, start, side="right")) - 1
         while start < stop:
-            first, end = int(self._starts[basket]), int(self._starts[basket + 1])
+            self._source.want(self._places(basket, stop))
+            end = int(self._starts[basket + 1])
             if start < end:
-                data, offsets = self._basket(basket)
                 last = min(stop, end)
-                yield Piece(data, offsets[start - first : last - first + 1], start)
+                yield basket, start, last
                 start = last
             basket += 1
 
-    def _basket(self, i: int) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-        """Content of basket `i` and where its entries are; the last one is kept."""
+    def _places(self, basket: int, stop: int) -> Iterator[tuple[int, int]]:
+        """Where the baskets from `basket` to that of entry `stop` are in the file."""
+        while basket < len(self._seek) and self._starts[basket] < stop:
+            if self._cached is None or self._cached[0] != basket:
+                seek = int(self._seek[basket])
+                yield seek, seek + int(self._nbytes[basket])
+            basket += 1
+
+    def _called(self, i: int) -> str:
+        """A basket, for errors."""
+        first, last = int(self._starts[i]), int(self._starts[i + 1]) - 1
+        which = f"{self._entry}s {first} to {last}" if last > first else f"{self._entry} {first}"
+        return f"basket {i} of branch '{self.name}' ({which})"
+
+    def _basket(self, i: int) -> tuple[NDArray[np.uint8], NDArray[np.int64] | None]:
+        """Content of basket `i` and where its entries are (None: of one size); the last one is kept."""
         if self._cached is None or self._cached[0] != i:
             self._cached = None  # never two at a time
             read = self._stored if i < len(self._seek) else self._inside_tree
@@ -115,8 +152,8 @@ class Baskets:
             self._cached = (i, data, offsets)
         return self._cached[1:]
 
-    def _stored(self, i: int) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-        what = f"basket {i} of branch '{self.name}'"
+    def _stored(self, i: int) -> tuple[NDArray[np.uint8], NDArray[np.int64] | None]:
+        what = self._called(i)
         raw = self._source.take(self._seek[i], self._nbytes[i], what)
         if len(raw) < _KEY.size:
             raise FormatError(f"{what} has no room for its header", DAMAGED)
@@ -129,26 +166,28 @@ class Baskets:
         if not 0 <= border <= content:
             raise FormatError(f"{what} ends outside itself", DAMAGED)
         if border == content:
-            return data, self._equal(border, entries, i, what)
+            self._check_equal(border, entries, i, what)
+            return data, None
         tail = data[border:]
         if len(tail) % 4:
             raise FormatError(f"{what} has a damaged table of entries", DAMAGED)
         table = tail.view(">i4").astype(np.int64)[1:] - key
         return data[:border], self._checked(table, border, entries, i, what)
 
-    def _inside_tree(self, i: int) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+    def _inside_tree(self, i: int) -> tuple[NDArray[np.uint8], NDArray[np.int64] | None]:
         """A basket that ROOT left inside the tree's own record (uproot has it unpacked)."""
-        what = f"basket {i} of branch '{self.name}'"
+        what = self._called(i)
         basket = self._embedded[i - len(self._seek)]
         data = np.asarray(basket.data, np.uint8)
         entries = int(basket.num_entries)
         if basket.byte_offsets is None:
-            return data, self._equal(len(data), entries, i, what)
+            self._check_equal(len(data), entries, i, what)
+            return data, None
         table = np.asarray(basket.byte_offsets, np.int64)
         return data, self._checked(table, len(data), entries, i, what)
 
-    def _equal(self, border: int, entries: int, i: int, what: str) -> NDArray[np.int64]:
-        """Where the entries of a basket are when all are of one size."""
+    def _check_equal(self, border: int, entries: int, i: int, what: str) -> None:
+        """Whether a basket without a table of entries has as many as the branch says."""
         if self._item is None and entries:
             raise FormatError(f"{what} does not say where its entries begin", DAMAGED)
         if (
@@ -156,7 +195,6 @@ class Baskets:
             or entries * (self._item or 0) != border
         ):
             raise FormatError(f"{what} has another number of entries than the branch says", DAMAGED)
-        return np.arange(entries + 1, dtype=np.int64) * (self._item or 0)
 
     def _checked(
         self, table: NDArray[np.int64], border: int, entries: int, i: int, what: str
@@ -207,17 +245,16 @@ def unpack(data: memoryview, size: int, what: str, limit: int = _MAX_CONTENT) ->
 
 
 def _zlib(packed: memoryview, out: NDArray[np.uint8]) -> None:
-    decoder = zlib.decompressobj()
-    _fill(decoder.decompress(packed, len(out) + 1), decoder.eof, out)
+    import cramjam
+
+    if cramjam.zlib.decompress_into(packed, out.data) != len(out):
+        raise ValueError("too few bytes")
 
 
 def _lzma(packed: memoryview, out: NDArray[np.uint8]) -> None:
     decoder = lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=_LZMA_MEMORY)
-    _fill(decoder.decompress(packed, len(out) + 1), decoder.eof, out)
-
-
-def _fill(plain: bytes, complete: bool, out: NDArray[np.uint8]) -> None:
-    if len(plain) != len(out) or not complete:
+    plain = decoder.decompress(packed, len(out) + 1)
+    if len(plain) != len(out) or not decoder.eof:
         raise ValueError(f"{len(plain)} bytes where {len(out)} belong")
     out[:] = np.frombuffer(plain, np.uint8)
 

@@ -14,7 +14,6 @@ sum of their counts. The number in the name of the file is the event's number.
 from __future__ import annotations
 
 import re
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,10 +21,11 @@ from numpy.typing import NDArray
 from pixlab.detectors import Detector, get_detector
 from pixlab.detectors.acts import from_geometry_id, pack, unpack
 from pixlab.detectors.generic import VALUE_PER_COUNT
-from pixlab.digis import EVENT_ID, Digis
+from pixlab.digis import EVENT_ID
 from pixlab.errors import FormatError, PixlabError
+from pixlab.io.events import Columns, EventReader, How, no_branch
 from pixlab.io.files import boundary
-from pixlab.io.rows import build
+from pixlab.io.source import Bytes
 from pixlab.io.text import TextTable, header
 
 __all__ = ["CellsReader", "open_acts", "open_trackml", "sniff_acts", "sniff_trackml"]
@@ -36,9 +36,8 @@ _ACTS = {"geometry_id": "uint64", "channel0": "int64", "channel1": "int64", "val
 
 
 def sniff_trackml(head: bytes) -> bool:
-    """Whether a file that begins so is a table of TrackML's cells (or hits, to be told so)."""
-    names = header(head)
-    return "hit_id" in names and bool({"ch0", "volume_id"} & set(names))
+    """Whether a file that begins so is a table of TrackML's cells (or another, to be told so)."""
+    return "hit_id" in header(head)
 
 
 def sniff_acts(head: bytes) -> bool:
@@ -47,12 +46,12 @@ def sniff_acts(head: bytes) -> bool:
     return "geometry_id" in names and bool({"channel0", "channel1"} & set(names))
 
 
-class CellsReader:
+class CellsReader(EventReader):
     """The one event of a file of cells.
 
     Parameters
     ----------
-    path : Path
+    source : Bytes
         The file.
     volume, detid : int array[n]
         Of each cell; ``detid`` only counts in the detector's volumes.
@@ -68,14 +67,18 @@ class CellsReader:
 
     def __init__(
         self,
-        path: Path,
+        source: Bytes,
         volume: NDArray[np.int64],
         detid: NDArray[np.int64],
         row: NDArray[np.int64],
         col: NDArray[np.int64],
         value: NDArray[np.float64],
         detector: Detector,
+        how: How,
     ) -> None:
+        super().__init__(how, detector)
+        # a cell that several hits share is one digi
+        self.how = how._replace(duplicates="sum")
         bad = ~(np.isfinite(value) & (value >= 0))
         if bad.any():
             i = int(np.argmax(bad))
@@ -88,24 +91,25 @@ class CellsReader:
         if self.left_out and not keep.any():
             has = ", ".join(str(v) for v in np.unique(volume)[:12])
             raise PixlabError(
-                f"{path}: no cell is in a volume of the detector '{detector.name}' (it has {has})",
+                f"{source}: no cell is in a volume of the detector '{detector.name}' (it has {has})",
                 "pass detector=, the one that the file was made with",
             )
         adc = np.minimum(np.rint(value[keep] / VALUE_PER_COUNT), detector.adc_max).astype(np.int64)
-        values = {"detid": detid[keep], "row": row[keep], "col": col[keep], "adc": adc}
-        number = re.match(r"event(\d{1,18})\D", path.name)
+        number = re.match(r"event(\d{1,18})\D", source.place.name)
         ids = None
         if number is not None:
             ids = np.zeros(1, EVENT_ID)
             ids["event"] = int(number[1])
-        self._event = build(np.array([len(adc)]), values, None, ids, detector, 0, "sum")
+        counts = np.array([len(adc)])
+        self._columns = Columns(counts, detid[keep], row[keep], col[keep], adc, None, ids)
 
-    def read(self, start: int, stop: int) -> Digis:
+    def columns(self, start: int, stop: int) -> Columns:
         """The event, or none."""
-        return self._event[start:stop]
-
-    def close(self) -> None:
-        """Nothing is open."""
+        if start < stop:
+            return self._columns
+        none = np.zeros(0, np.int64)
+        ids = self._columns.event_id
+        return Columns(none, none, none, none, none, None, None if ids is None else ids[:0])
 
 
 def pixel_volumes(detector: Detector) -> NDArray[np.int64]:
@@ -113,79 +117,82 @@ def pixel_volumes(detector: Detector) -> NDArray[np.int64]:
     return np.unique(unpack(detector.detid).volume)
 
 
-def _columns(path: Path, kinds: dict[str, str], hint: str) -> list[NDArray[np.generic]]:
-    table = TextTable(path)
-    try:
-        missing = [name for name in kinds if name not in table.names]
-        if missing:
-            raise FormatError(
-                f"{path} has no column {' or '.join(missing)} (it has {', '.join(table.names[:12])})",
-                hint,
-            )
-        return [table.column(name, kinds, 0, table.rows) for name in kinds]
-    finally:
-        table.close()
+def _columns(source: Bytes, kinds: dict[str, str], hint: str) -> list[NDArray[np.generic]]:
+    table = TextTable(source)
+    missing = [name for name in kinds if name not in table.names]
+    if missing:
+        raise FormatError(
+            f"{source} has no column {' or '.join(missing)} (it has {', '.join(table.names[:12])})",
+            hint,
+        )
+    return [table.column(name, kinds, 0, table.rows) for name in kinds]
 
 
-def _no_branch(path: Path, branch: str | None) -> None:
-    if branch is not None:
-        raise PixlabError(f"{path}: a table of cells has no branches", "leave branch= out")
-
-
-def open_trackml(
-    path: Path, *, branch: str | None = None, detector: str | Detector | None = None
-) -> CellsReader:
+def open_trackml(source: Bytes, how: How) -> CellsReader:
     """Open cells of TrackML, and the hits beside them."""
-    _no_branch(path, branch)
+    no_branch(how, f"{source}: a table of cells")
     hint = f"pass the file of cells, with the columns {', '.join(_TRACKML)}"
-    hit, row, col, value = _columns(path, _TRACKML, hint)
-    beside = _hits_of(path)
-    with boundary(beside):
+    hit, row, col, value = _columns(source, _TRACKML, hint)
+    chosen = get_detector("trackml") if how.detector is None else how.detector
+    with _hits_of(source) as beside, boundary(beside.place, opened=beside):
         hint = f"a file of hits needs the columns {', '.join(_HITS)}"
         hits, volume, layer, module = _columns(beside, _HITS, hint)
         order = np.argsort(hits, kind="stable")
         if (np.diff(hits[order]) == 0).any():
             twice = hits[order][int(np.argmin(np.diff(hits[order])))]
             raise FormatError(f"hit {twice} occurs twice", "fetch the file again")
+        pixel = np.isin(volume, pixel_volumes(chosen))
+        detid = np.zeros(len(hits), np.int64)
+        detid[pixel] = pack(volume[pixel], layer[pixel], module[pixel])
     place = np.minimum(np.searchsorted(hits, hit, sorter=order), max(len(hits) - 1, 0))
     found = hits[order[place]] == hit if len(hits) else np.zeros(len(hit), bool)
     if not found.all():
         raise FormatError(
-            f"{path} has a cell of hit {hit[~found][0]}, which {beside.name} does not have",
+            f"{source} has a cell of hit {hit[~found][0]}, which {beside.place.name} does not have",
             "fetch both files of the event again",
         )
-    chosen = get_detector("trackml" if detector is None else detector)
     of_cell = order[place] if len(hits) else place[:0]
-    pixel = np.isin(volume, pixel_volumes(chosen))
-    detid = np.zeros(len(hits), np.int64)
-    with boundary(beside):
-        detid[pixel] = pack(volume[pixel], layer[pixel], module[pixel])
-    return CellsReader(path, volume[of_cell], detid[of_cell], row, col, value, chosen)  # type: ignore[arg-type]
+    return CellsReader(source, volume[of_cell], detid[of_cell], row, col, value, chosen, how)  # type: ignore[arg-type]
 
 
-def _hits_of(path: Path) -> Path:
+def _hits_of(source: Bytes) -> Bytes:
     """The file of hits beside a file of cells."""
-    name = path.name.replace("cells", "hits")
+    name = source.place.name.replace("cells", "hits")
     plain = name.removesuffix(".gz")
-    for other in (name, plain, f"{plain}.gz"):
-        if other != path.name and path.with_name(other).is_file():
-            return path.with_name(other)
+    failure: PixlabError | None = None
+    for other in dict.fromkeys((name, plain, f"{plain}.gz")):
+        if other == source.place.name:
+            continue
+        try:
+            return Bytes(source.place.with_name(other))
+        except PixlabError as error:
+            failure = failure or error
     raise PixlabError(
-        f"{path} needs the file of hits of the same event, which says where its modules are",
+        f"{source} needs the file of hits of the same event, which says where its modules are"
+        + (f" ({failure.cause})" if failure else ""),
         "put event…-hits.csv beside event…-cells.csv",
     )
 
 
-def open_acts(
-    path: Path, *, branch: str | None = None, detector: str | Detector | None = None
-) -> CellsReader:
+def open_acts(source: Bytes, how: How) -> CellsReader:
     """Open cells of ACTS."""
-    _no_branch(path, branch)
+    no_branch(how, f"{source}: a table of cells")
     hint = f"cells of ACTS need the columns {', '.join(_ACTS)}"
-    geometry, row, col, value = _columns(path, _ACTS, hint)
-    chosen = get_detector("acts-generic" if detector is None else detector)
+    geometry, row, col, value = _columns(source, _ACTS, hint)
     volume = (geometry.astype(np.uint64) >> np.uint64(56)).astype(np.int64)
+    chosen = _acts_detector(volume) if how.detector is None else how.detector
     pixel = np.isin(volume, pixel_volumes(chosen))
     detid = np.zeros(len(geometry), np.int64)
     detid[pixel] = from_geometry_id(geometry[pixel])
-    return CellsReader(path, volume, detid, row, col, value, chosen)  # type: ignore[arg-type]
+    return CellsReader(source, volume, detid, row, col, value, chosen, how)  # type: ignore[arg-type]
+
+
+def _acts_detector(volume: NDArray[np.int64]) -> Detector:
+    """Which of the detectors of ACTS has these volumes.
+
+    Volumes 16 to 18 are the pixels of the Open Data Detector and the long strips of the generic
+    one, whose other volumes are 7 to 9 and 12 to 14, those of the former 23 to 25 and 28 to 30.
+    """
+    generic = bool(np.isin(volume, [7, 8, 9, 12, 13, 14]).any())
+    odd = bool(np.isin(volume, [16, 17, 18, 23, 24, 25, 28, 29, 30]).any())
+    return get_detector("odd" if odd and not generic else "acts-generic")

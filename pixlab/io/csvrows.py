@@ -1,7 +1,7 @@
 """CSV: ``event,detId,row,col,adc``, one row a digi, plain or gzip, as CMS users' dumps have it.
 
 Further columns (``global_x``, ...) are ignored; ``flag``, ``run`` and ``lumi`` are read. Names may
-be spelt otherwise, upper and lower case and ``_`` alike: `SPELLINGS`.
+be spelt otherwise (`pixlab.io.names`), and whole numbers written as ``17.0``.
 
 What pixlab writes begins with a comment, ``# pixlab`` and JSON: numbers of events and digis,
 detector and, where known, run, lumi and number of each event. Other readers skip it with, for
@@ -13,6 +13,10 @@ from __future__ import annotations
 
 import gzip
 import json
+import shutil
+import tempfile
+from collections.abc import Iterable
+from itertools import chain
 from pathlib import Path
 from typing import IO, Any, cast
 
@@ -21,32 +25,17 @@ from numpy.typing import NDArray
 
 from pixlab.detectors import Detector
 from pixlab.digis import EVENT_ID, Digis
-from pixlab.errors import FormatError, PixlabError
+from pixlab.errors import FormatError
+from pixlab.io.events import How, described_by, no_branch
 from pixlab.io.files import DAMAGED
-from pixlab.io.rows import RowsReader, match_columns
+from pixlab.io.names import COLUMNS, canonical, match_columns
+from pixlab.io.rows import RowsReader
+from pixlab.io.source import Bytes
 from pixlab.io.text import GZIP, TextTable, beginning, header
 
-__all__ = ["SPELLINGS", "open_csv", "sniff", "sniff_gzip", "write", "write_gzip"]
+__all__ = ["open_csv", "sniff", "sniff_gzip", "write", "write_gzip"]
 
-SPELLINGS = {
-    "eventnumber": "event",
-    "eventid": "event",
-    "evt": "event",
-    "moduleid": "detid",
-    "rawid": "detid",
-    "rawdetid": "detid",
-    "detunitid": "detid",
-    "column": "col",
-    "charge": "adc",
-    "luminosityblock": "lumi",
-}
 _MARK = "# pixlab "
-_CHUNK = 1 << 18  # rows written in one go
-
-
-def _canonical(name: str) -> str:
-    plain = name.lower().replace("_", "").replace(" ", "")
-    return SPELLINGS.get(plain, plain)
 
 
 def sniff(head: bytes) -> bool:
@@ -60,46 +49,29 @@ def sniff_gzip(head: bytes) -> bool:
 
 
 def _sniff(head: bytes) -> bool:
-    names = {_canonical(name) for name in header(head)}
-    return len(names & {"event", "detid", "row", "col", "adc"}) >= 2 or beginning(head).startswith(
-        _MARK
+    names = {canonical(name) for name in header(head)}
+    return len(names & set(COLUMNS)) >= 2 or beginning(head).startswith(_MARK)
+
+
+def open_csv(source: Bytes, how: How) -> RowsReader:
+    """Open a table with one row a digi."""
+    no_branch(how, f"{source}: a CSV file")
+    table = TextTable(source)
+    columns = match_columns(table.names, "the table", how.detector)
+    kinds = {real: "bool" if name == "flag" else "int64" for name, real in columns.items()}
+    n_events, event_id, described = _about(table, how)
+    return RowsReader(
+        table.rows,
+        lambda name, start, stop: table.column(columns[name], kinds, start, stop),
+        set(columns),
+        how,
+        described=described,
+        n_events=n_events,
+        event_id=event_id,
     )
 
 
-def open_csv(
-    path: Path, *, branch: str | None = None, detector: str | Detector | None = None
-) -> RowsReader:
-    """Open a table with one row a digi."""
-    if branch is not None:
-        raise PixlabError(f"{path}: a CSV file has no branches", "leave branch= out")
-    table = TextTable(path)
-    try:
-        found: dict[str, str] = {}
-        for name in table.names:
-            found.setdefault(_canonical(name), name)
-        try:
-            columns = {name: found[name] for name in match_columns(list(found), "the table")}
-        except FormatError as error:
-            names = ", ".join(table.names[:12])
-            raise FormatError(error.cause.split(" (it has")[0] + f" (it has {names})", error.hint) from error  # fmt: skip
-        kinds = {real: "bool" if name == "flag" else "int64" for name, real in columns.items()}
-        n_events, event_id, described = _about(table)
-        return RowsReader(
-            table.rows,
-            lambda name, start, stop: table.column(columns[name], kinds, start, stop),
-            set(columns),
-            close=table.close,
-            n_events=n_events,
-            labels=True,
-            detector=described if detector is None else detector,
-            event_id=event_id,
-        )
-    except BaseException:
-        table.close()
-        raise
-
-
-def _about(table: TextTable) -> tuple[int | None, NDArray[Any] | None, Detector | None]:
+def _about(table: TextTable, how: How) -> tuple[int | None, NDArray[Any] | None, Detector | None]:
     """Number of events, their numbers and the detector, if pixlab wrote the table."""
     text = next((line for line in table.comments if line.startswith(_MARK)), None)
     if text is None:
@@ -117,42 +89,55 @@ def _about(table: TextTable) -> tuple[int | None, NDArray[Any] | None, Detector 
         raise FormatError("its first line, which describes it, is damaged", DAMAGED) from error
     if table.rows != digis or not table.ends_in_newline:
         raise FormatError(f"it is cut off: {table.rows} lines of {digis} are there", DAMAGED)
-    return events, ids, Detector.from_json(detector)
+    return events, ids, described_by(how, detector)
 
 
-def write(digis: Digis, path: Path) -> None:
+def write(groups: Iterable[Digis], path: Path) -> None:
     """Write digis with one row a digi; events without digis, event numbers, flags and a detector
     of one's own all come back.
     """
     with path.open("wb") as handle:
-        _write(digis, handle)
+        _write(groups, handle)
 
 
-def write_gzip(digis: Digis, path: Path) -> None:
+def write_gzip(groups: Iterable[Digis], path: Path) -> None:
     """`write`, compressed."""
     # no name and no time, so that equal digis are equal files
     with path.open("wb") as handle, gzip.GzipFile("", "wb", 6, handle, mtime=0) as packed:
-        _write(digis, cast(IO[bytes], packed))
+        _write(groups, cast(IO[bytes], packed))
 
 
-def _write(digis: Digis, handle: IO[bytes]) -> None:
+def _write(groups: Iterable[Digis], handle: IO[bytes]) -> None:
+    """The first line counts what follows, so the rows wait in a temporary file."""
+    parts = iter(groups)
+    first = next(parts)
+    names = ["event", "detId", "row", "col", "adc"] + ["flag"] * (first.flag is not None)
+    about: dict[str, Any] = {"version": 1, "events": 0, "digis": 0}
+    about["detector"] = first.detector.to_json()
+    numbers: list[Any] = []
+    with tempfile.TemporaryFile() as rows:
+        for group in chain([first], parts):
+            rows.write(_rows(group, names, about["events"]))
+            about["events"] += len(group)
+            about["digis"] += group.n_digis
+            numbers += [] if group.event_id is None else group.event_id.tolist()
+        if first.event_id is not None:
+            about["event_id"] = numbers
+        handle.write(f"{_MARK}{json.dumps(about)}\n{','.join(names)}\n".encode())
+        rows.seek(0)
+        shutil.copyfileobj(rows, handle, 1 << 20)
+
+
+def _rows(digis: Digis, names: list[str], events: int) -> Any:
+    """The lines of some digis, the first event being number `events`."""
     import pyarrow as pa
     from pyarrow import csv
 
-    about: dict[str, Any] = {"version": 1, "events": len(digis), "digis": digis.n_digis}
-    about["detector"] = digis.detector.to_json()
-    if digis.event_id is not None:
-        about["event_id"] = digis.event_id.tolist()
-    names = ["event", "detId", "row", "col", "adc"] + ["flag"] * (digis.flag is not None)
-    handle.write(f"{_MARK}{json.dumps(about)}\n{','.join(names)}\n".encode())
-    event = digis.event
-    options = csv.WriteOptions(include_header=False, quoting_style="none")
-    for first in range(0, digis.n_digis, _CHUNK):
-        part = slice(first, first + _CHUNK)
-        values = [event[part], *(getattr(digis, name.lower())[part] for name in names[1:5])]
-        if digis.flag is not None:
-            values.append(digis.flag[part].astype(np.uint8))
-        table = pa.table([pa.array(v) for v in values], names=names)
-        sink = pa.BufferOutputStream()
-        csv.write_csv(table, sink, options)
-        handle.write(sink.getvalue().to_pybytes())
+    values = [digis.event + events, *(getattr(digis, name.lower()) for name in names[1:5])]
+    if "flag" in names:
+        assert digis.flag is not None  # as in the first group
+        values.append(digis.flag.astype(np.uint8))
+    sink = pa.BufferOutputStream()
+    table = pa.table([pa.array(v) for v in values], names=names)
+    csv.write_csv(table, sink, csv.WriteOptions(include_header=False, quoting_style="none"))
+    return sink.getvalue()

@@ -1,16 +1,20 @@
 """Flat ROOT trees of digis, as CMS users' dump modules write them.
 
 A tree (``digiTree``, anywhere in the file, or any other with the columns) has ``event, detId, row,
-col, adc``: numbers with one row a digi, or one row an event with the last four as arrays
-(``row[n]`` or ``std::vector``). What pixlab writes has one row a digi, and beside the tree a
-string ``pixlab`` (number of events and detector) and, where event numbers are known, a tree
-``digiTreeEvents``: both are optional, and other readers need neither.
+col, adc`` (or other spellings, `pixlab.io.names`): numbers with one row a digi, or one row an event
+with the last four as arrays (``row[n]`` or ``std::vector``). Columns may also be leaves of one
+branch, as of PhaseIPixelNtuplizer: ``digi`` with the leaves ``i:row:col:adc``.
+
+What pixlab writes has one row a digi, and beside the tree a string ``pixlab`` (number of events and
+detector) and, where event numbers are known, a tree ``digiTreeEvents``: both are optional, and
+other readers need neither.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Iterable
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -20,15 +24,18 @@ from numpy.typing import NDArray
 from pixlab.detectors import Detector
 from pixlab.digis import EVENT_ID, Digis
 from pixlab.errors import FormatError, PixlabError
-from pixlab.io.baskets import Baskets
-from pixlab.io.files import DAMAGED, NotHere, clip
+from pixlab.io.columns import Column, columns_of
+from pixlab.io.edm import NO_DIGIS
+from pixlab.io.events import Columns, EventReader, How, described_by
+from pixlab.io.files import DAMAGED, NotHere
+from pixlab.io.names import COLUMNS, canonical, match_columns
 from pixlab.io.root import MAGIC, RootFile
-from pixlab.io.rows import COLUMNS, RowsReader, build, check_integers, match_columns
+from pixlab.io.rows import RowsReader, natural
+from pixlab.io.source import Bytes
 
 __all__ = ["open_tree", "sniff", "write"]
 
 _TREE, _EVENTS, _ABOUT = "digiTree", "digiTreeEvents", "pixlab"
-_CHUNK = 1 << 20  # rows written in one go
 
 
 def sniff(head: bytes) -> bool:
@@ -36,52 +43,41 @@ def sniff(head: bytes) -> bool:
     return head.startswith(MAGIC)
 
 
-def open_tree(
-    path: Path, *, branch: str | None = None, detector: str | Detector | None = None
-) -> RowsReader | ArraysReader:
-    """Open the tree with digis; `branch` is (a unique part of) its name where there are several."""
-    file = RootFile(path)
-    try:
-        return _open(file, branch, detector)
-    except BaseException:
-        file.close()
-        raise
-
-
-def _open(
-    file: RootFile, wanted: str | None, detector: str | Detector | None
-) -> RowsReader | ArraysReader:
-    name = _choose(file, wanted)
+def open_tree(source: Bytes, how: How) -> RowsReader | ArraysReader:
+    """Open the tree with digis; ``how.branch`` is (a unique part of) its name among several."""
+    file = RootFile.of(source)
+    name = _choose(file, how.branch)
     tree = file.tree(name)
-    found = match_columns([str(b.name) for b in tree.branches], f"the tree '{name}'")
-    branches = {str(b.name): b for b in tree.branches}
-    columns = {column: _Column(file, column, branches[real]) for column, real in found.items()}
+    places = columns_of(tree)
+    numbered = any(places[n].jagged for n in places if canonical(n) in ("row", "col", "adc"))
+    found = match_columns(list(places), f"the tree '{name}'", how.detector, numbered=numbered)
     rows = int(tree.member("fEntries"))
+    columns = {
+        column: Column(source, places[real], entry="event" if numbered else "row")
+        for column, real in found.items()
+    }
     for column in columns.values():
         if column.baskets.entries != rows:
             raise FormatError(f"column '{column.name}' has another length than its tree", DAMAGED)
-    n_events, event_id = None, None
+    n_events, event_id, described = None, None, None
     if name == _TREE:  # only pixlab's own has something beside it
-        about = _about(file)
-        n_events = about.get("events")
+        n_events, described = _about(file, how)
         event_id = _event_numbers(file) if _EVENTS in file.trees else None
-        detector = about.get("detector") if detector is None else detector
     jagged = {c for c in columns if columns[c].jagged}
-    if jagged & {"event", "run", "lumi"} or len(jagged & set(COLUMNS)) not in (0, 4):
+    if jagged & {"event", "run", "lumi"} or (jagged and {"row", "col", "adc"} - jagged):
         raise FormatError(
             f"the tree '{name}' mixes arrays ({', '.join(sorted(jagged))}) and numbers",
             "write all of detId, row, col, adc as arrays, or none, and event as a number",
         )
     if jagged:
-        return ArraysReader(rows, columns, detector, file.close)
+        return ArraysReader(rows, columns, how)
     return RowsReader(
         rows,
         lambda column, start, stop: columns[column].numbers(start, stop),
         set(columns),
-        close=file.close,
+        how,
+        described=described,
         n_events=n_events,
-        labels=True,
-        detector=detector,
         event_id=event_id,
     )
 
@@ -90,122 +86,77 @@ def _choose(file: RootFile, wanted: str | None) -> str:
     """Name of the tree with digis."""
     fit = []
     for name in file.trees:
-        columns = {str(b.name).lower() for b in file.tree(name).branches}
-        if name.rsplit("/", 1)[-1] == _TREE or columns.issuperset(COLUMNS):
+        # what other trees of a file have in common with digis, such as clusters with a row, is less
+        if name.rsplit("/", 1)[-1] == _TREE or _has_digis(file.tree(name)):
             fit.append(name)
     matches = [n for n in fit if wanted in (None, n)] or [n for n in fit if wanted and wanted in n]
     if len(matches) == 1:
         return matches[0]
     if matches:
         raise PixlabError(
-            f"{file.path} has digis in {len(matches)} trees: {', '.join(matches)}",
+            f"{file} has digis in {len(matches)} trees: {', '.join(matches)}",
             "choose one with branch=, its name or any part that the others do not have",
         )
     if fit:
         raise PixlabError(
-            f"{file.path} has no digis in a tree like '{wanted}'", f"choose one of {', '.join(fit)}"
+            f"{file} has no digis in a tree like '{wanted}'", f"choose one of {', '.join(fit)}"
         )
     raise NotHere(
-        f"{file.path} holds no pixel digis: {file.describe()}",
-        f"pixlab reads CMS EDM branches of PixelDigi, and trees with the columns {', '.join(COLUMNS)}",
+        f"{file} holds no pixel digis",
+        NO_DIGIS
+        if "Events" in file.trees
+        else f"a tree of digis has the columns {', '.join(COLUMNS)}",
+        file.describe,
     )
 
 
-class _Column:
-    """One branch of the tree as integers, one or several an entry."""
-
-    def __init__(self, file: RootFile, name: str, branch: Any) -> None:
-        import uproot
-
-        self.name = name
-        kind = branch.interpretation
-        self.jagged = isinstance(kind, uproot.interpretation.jagged.AsJagged)
-        content = kind.content if self.jagged else kind
-        if type(content) is not uproot.interpretation.numerical.AsDtype or content.inner_shape:
-            raise FormatError(
-                f"column '{branch.name}' holds {branch.typename}, whole numbers are needed",
-                "write the column as integers",
-            )
-        self._dtype = content.from_dtype
-        check_integers(name, self._dtype)
-        self._header = kind.header_bytes if self.jagged else 0
-        item = None if self.jagged else self._dtype.itemsize
-        self.baskets = Baskets(file.source, branch, item)
-
-    def numbers(self, start: int, stop: int) -> NDArray[Any]:
-        """One number an entry."""
-        parts = [np.zeros(0, self._dtype.newbyteorder("="))]
-        for data, offsets, _ in self.baskets.pieces(start, stop):
-            parts.append(self._convert(data[offsets[0] : offsets[-1]]))
-        return np.concatenate(parts[1:] or parts)
-
-    def arrays(self, start: int, stop: int) -> tuple[NDArray[np.int64], NDArray[Any]]:
-        """How many numbers each entry has, and all numbers."""
-        counts, parts = [np.zeros(0, np.int64)], [np.zeros(0, self._dtype.newbyteorder("="))]
-        for data, offsets, first in self.baskets.pieces(start, stop):
-            length = np.diff(offsets) - self._header
-            bad = (length < 0) | (length % self._dtype.itemsize != 0)
-            if bad.any():
-                entry = first + int(np.flatnonzero(bad)[0])
-                raise FormatError(f"event {entry}: column '{self.name}' is damaged", DAMAGED)
-            content = data[offsets[0] : offsets[-1]]
-            if self._header:  # of each std::vector
-                keep = np.ones(len(content), bool)
-                begin = offsets[:-1] - offsets[0]
-                keep[(begin[:, None] + np.arange(self._header)).ravel()] = False
-                content = content[keep]
-            counts.append(length // self._dtype.itemsize)
-            parts.append(self._convert(content))
-        return np.concatenate(counts), np.concatenate(parts)
-
-    def _convert(self, content: NDArray[np.uint8]) -> NDArray[Any]:
-        return np.frombuffer(content.tobytes(), self._dtype).astype(self._dtype.newbyteorder("="))
+def _has_digis(tree: Any) -> bool:
+    """Whether all that makes a digi is among the columns, under any spelling."""
+    ours = {canonical(name) for name in columns_of(tree)}
+    return ours.issuperset({"row", "col", "adc"}) and bool(ours & {"event", "detid"})
 
 
-class ArraysReader:
+class ArraysReader(EventReader):
     """Events of a tree with one row an event."""
 
-    def __init__(
-        self,
-        rows: int,
-        columns: dict[str, _Column],
-        detector: str | Detector | None,
-        close: Callable[[], None],
-    ) -> None:
+    def __init__(self, rows: int, columns: dict[str, Column], how: How) -> None:
+        super().__init__(how)
         self.count = rows
-        self._columns, self._detector, self.close = columns, detector, close
+        self._columns = columns
 
-    def read(self, start: int, stop: int) -> Digis:
-        """The digis of events `start` to `stop` (or to the last one)."""
-        start, stop = clip(start, stop, self.count)
+    def columns(self, start: int, stop: int) -> Columns:
+        """The events `start` to `stop`."""
         parts = {k: c.arrays(start, stop) for k, c in self._columns.items() if c.jagged}
         counts = parts["row"][0]
         for name, (other, _) in parts.items():
             if not np.array_equal(other, counts):
                 entry = start + int(np.flatnonzero(other != counts)[0])
                 raise FormatError(f"event {entry}: column '{name}' has another length than 'row'")
-        values = {name: parts[name][1] for name in COLUMNS[1:]}
-        flag = parts["flag"][1] if "flag" in parts else None
+        values = {name: values for name, (_, values) in parts.items()}
+        if "detid" in self._columns and "detid" not in values:  # one module an event
+            values["detid"] = np.repeat(self._columns["detid"].numbers(start, stop), counts)
         ids = np.zeros(stop - start, EVENT_ID)
-        for name in EVENT_ID.names or ():
-            if name in self._columns:
-                ids[name] = _natural(name, self._columns[name].numbers(start, stop))
+        present = [name for name in EVENT_ID.names or () if name in self._columns]
+        for name in present:
+            ids[name] = natural(name, self._columns[name].numbers(start, stop))
         counted = np.array_equal(ids["event"], np.arange(start, stop)) and not ids["run"].any()
-        return build(counts, values, flag, None if counted else ids, self._detector, start)
-
-
-def _natural(name: str, numbers: NDArray[Any]) -> NDArray[Any]:
-    if len(numbers) and int(numbers.min()) < 0:
-        raise FormatError(f"{name} {int(numbers.min())} is negative", "check the column")
-    return numbers
+        return Columns(
+            counts,
+            values.get("detid"),
+            values["row"],
+            values["col"],
+            values["adc"],
+            values.get("flag"),
+            None if counted or not present else ids,
+        )
 
 
 # -- what pixlab keeps beside the tree --------------------------------------------------------
-def _about(file: RootFile) -> dict[str, Any]:
+def _about(file: RootFile, how: How) -> tuple[int | None, Detector | None]:
     """Number of events and detector, if pixlab wrote the file."""
     text = file.string(_ABOUT)
     if text is None:
-        return {}
+        return None, None
     try:
         about = json.loads(text)
         events, detector = about["events"], about["detector"]
@@ -213,51 +164,54 @@ def _about(file: RootFile) -> dict[str, Any]:
             raise TypeError("events is no number")
     except (ValueError, KeyError, TypeError) as error:
         raise FormatError(f"its description '{_ABOUT}' is damaged ({error})", DAMAGED) from error
-    return {"events": events, "detector": Detector.from_json(detector)}
+    return events, described_by(how, detector)
 
 
 def _event_numbers(file: RootFile) -> NDArray[Any]:
     tree = file.tree(_EVENTS)
     rows = int(tree.member("fEntries"))
-    branches = {str(b.name): b for b in tree.branches}
+    places = columns_of(tree)
     columns = {}
     for name in EVENT_ID.names or ():
-        if name not in branches:
+        if name not in places:
             raise FormatError(f"the tree '{_EVENTS}' has no column '{name}'", DAMAGED)
-        columns[name] = _natural(name, _Column(file, name, branches[name]).numbers(0, rows))
+        columns[name] = natural(name, Column(file.source, places[name]).numbers(0, rows))
     ids = np.zeros(len(columns["run"]), EVENT_ID)
     for name, values in columns.items():
         ids[name] = values
     return ids
 
 
-def write(digis: Digis, path: Path) -> None:
+def write(groups: Iterable[Digis], path: Path) -> None:
     """Write digis as a flat tree: event, detId, row, col, adc (and flag), one row a digi.
 
     ``event`` counts from 0. Columns are 32-bit integers as in CMS users' dumps; ``detId`` is
-    unsigned only where an id needs it. Events without digis have no row: pixlab finds them again
-    from the string ``pixlab`` beside the tree, other readers miss those at the end.
+    unsigned only where an id of the detector needs it. Events without digis have no row: pixlab
+    finds them again from the string ``pixlab`` beside the tree, other readers miss those at the end.
     """
     import uproot
 
-    wide = digis.n_digis > 0 and int(digis.detid.max()) > 0x7FFFFFFF
+    parts = iter(groups)
+    first = next(parts)
+    wide = len(first.detector) > 0 and int(first.detector.detid[-1]) > 0x7FFFFFFF
     types = {"event": "int32", "detId": "uint32" if wide else "int32"}
     types |= {"row": "int32", "col": "int32", "adc": "int32"}
-    if digis.flag is not None:
+    if first.flag is not None:
         types["flag"] = "bool"
-    event = digis.event
+    kinds = {} if first.event_id is None else {n: EVENT_ID[n] for n in EVENT_ID.names or ()}
+    events = 0
     # a handle, because uproot would read a ':' in the path as a protocol
     with path.open("w+b") as handle, uproot.recreate(handle, compression=uproot.ZLIB(1)) as file:
         tree = file.mktree(_TREE, types)
-        for first in range(0, digis.n_digis, _CHUNK):
-            part = slice(first, first + _CHUNK)
-            values = {name: getattr(digis, name.lower())[part] for name in types if name != "event"}
-            values["event"] = event[part]
-            tree.extend({name: values[name].astype(kind) for name, kind in types.items()})
-        if digis.event_id is not None:
-            kinds = {name: digis.event_id.dtype[name] for name in digis.event_id.dtype.names or ()}
-            numbers = file.mktree(_EVENTS, kinds)
-            if len(digis):
-                numbers.extend({name: digis.event_id[name] for name in kinds})
-        about = {"events": len(digis), "detector": digis.detector.to_json()}
+        numbers = file.mktree(_EVENTS, kinds) if kinds else None
+        for group in chain([first], parts):
+            if group.n_digis:
+                values = {n: getattr(group, n.lower()) for n in types if n != "event"}
+                values["event"] = group.event + events
+                tree.extend({name: values[name].astype(kind) for name, kind in types.items()})
+            if numbers is not None and len(group):
+                assert group.event_id is not None  # as in the first group
+                numbers.extend({name: group.event_id[name] for name in kinds})
+            events += len(group)
+        about = {"events": events, "detector": first.detector.to_json()}
         file[_ABOUT] = json.dumps(about)

@@ -13,22 +13,23 @@ and DataFormats/Provenance/interface/EventAuxiliary.h of CMSSW.
 from __future__ import annotations
 
 import re
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pixlab.detectors import Detector
-from pixlab.digis import EVENT_ID, Digis
+from pixlab.detectors.cms import suggested_by
+from pixlab.digis import EVENT_ID
 from pixlab.errors import FormatError, PixlabError
 from pixlab.io.baskets import Baskets
-from pixlab.io.files import DAMAGED, NotHere, clip, find_detector
+from pixlab.io.events import Columns, EventReader, How
+from pixlab.io.files import DAMAGED, NotHere
 from pixlab.io.root import MAGIC, RootFile, class_of, walk
-from pixlab.io.rows import build
+from pixlab.io.source import Bytes
 
-__all__ = ["EdmReader", "sniff"]
+__all__ = ["NO_DIGIS", "EdmReader", "sniff"]
 
+NO_DIGIS = "choose a file of the DIGI or PREMIX step, with PixelDigi in its tree Events"
 _OLD, _NEW = "edm::DetSetVector<PixelDigi>", "edmNew::DetSetVector<PixelDigi>"
 
 
@@ -37,17 +38,15 @@ def sniff(head: bytes) -> bool:
     return head.startswith(MAGIC)
 
 
-class EdmReader:
+class EdmReader(EventReader):
     """Pixel digis of one branch of the tree Events.
 
     Parameters
     ----------
-    path : Path
+    source : Bytes
         The file.
-    branch : str, optional
-        Full name of the branch, or a part that no other branch with pixel digis has.
-    detector : str or Detector, optional
-        Default: the first of `DETECTORS` that has all module ids.
+    how : How
+        ``branch`` is the full name of the branch, or a part that no other with pixel digis has.
 
     Raises
     ------
@@ -57,74 +56,35 @@ class EdmReader:
         If several branches have them and none is chosen, or the file is damaged.
     """
 
-    def __init__(
-        self, path: Path, *, branch: str | None = None, detector: str | Detector | None = None
-    ) -> None:
-        self._detector = detector
-        self._file = RootFile(path)
-        try:
-            if "Events" not in self._file.trees:
-                raise NotHere(
-                    f"{path} holds no pixel digis: {self._file.describe()}",
-                    "choose a file with PixelDigi in its tree Events, or with a tree digiTree",
+    def __init__(self, source: Bytes, how: How) -> None:
+        super().__init__(how)
+        file = RootFile.of(source)
+        if "Events" not in file.trees:
+            raise NotHere(f"{file} has no tree Events", NO_DIGIS, file.describe)
+        tree = file.tree("Events")
+        top = _choose(file, tree, how.branch)
+        self.count = int(tree.member("fEntries"))
+        self.prefer = suggested_by(str(top.name))
+        self._form, self._ids, self._sets = _stored_as(source, top)
+        for baskets in (self._sets, self._ids):
+            if baskets is not None and baskets.entries != self.count:
+                raise FormatError(
+                    f"branch '{baskets.name}' has {baskets.entries} entries, its tree {self.count}",
+                    DAMAGED,
                 )
-            tree = self._file.tree("Events")
-            top = _choose(self._file, tree, branch)
-            self.count = int(tree.member("fEntries"))
-            self._form, self._ids, self._sets = _stored_as(self._file, top)
-            self._numbers = next((b for b in tree.branches if b.name == "EventAuxiliary"), None)
-            for baskets in (self._sets, self._ids):
-                if baskets is not None and baskets.entries != self.count:
-                    raise FormatError(
-                        f"branch '{baskets.name}' has {baskets.entries} entries, "
-                        f"its tree {self.count}",
-                        DAMAGED,
-                    )
-            if self._numbers is not None:
-                self._numbers = self._event_auxiliary(self._numbers)
-        except BaseException:
-            self.close()
-            raise
+        auxiliary = next((b for b in tree.branches if b.name == "EventAuxiliary"), None)
+        self._numbers = None if auxiliary is None else self._event_auxiliary(source, auxiliary)
 
-    def read(self, start: int, stop: int) -> Digis:
-        """The digis of events `start` to `stop` (or to the last one)."""
-        from pixlab.io import edm_kernels as kernels
-
-        start, stop = clip(start, stop, self.count)
-        counts, ids, sizes, keys = self._modules(start, stop)
-        kernels.sort_modules(sizes, keys)
-        n = len(keys)
-        detid, flag = np.empty(n, np.uint32), np.empty(n, np.bool_)
-        row, col, adc = np.empty((3, n), np.uint16)
-        kernels.unpack_keys(ids, sizes, keys, detid, row, col, adc, flag)
+    def columns(self, start: int, stop: int) -> Columns:
+        """The events `start` to `stop`."""
+        counts, ids, sizes, row, col, adc, flag = self._modules(start, stop)
         ends = np.concatenate([[0], np.cumsum(sizes)])[np.concatenate([[0], np.cumsum(counts)])]
-        event_id = self._event_id(start, stop)
-        event_of = np.repeat(np.arange(len(counts)), counts)
-        some = sizes > 0
-        detector = find_detector(self._detector, ids[some], event_of[some] + start)
-        if ((event_of[1:] > event_of[:-1]) | (ids[1:] > ids[:-1])).all():
-            return Digis._from_sorted(
-                detector,
-                ends,
-                detid,
-                row,
-                col,
-                adc,
-                flag=flag,
-                event_id=event_id,
-                first_event=start,
-            )
-        # modules in no order, or one in pieces: never in CMS files, but nothing forbids it
-        values: dict[str, NDArray[Any]] = {"detid": detid, "row": row, "col": col, "adc": adc}
-        return build(np.diff(ends), values, flag, event_id, detector, start)
-
-    def close(self) -> None:
-        """Let go of the file."""
-        self._file.close()
+        detid = np.repeat(ids, sizes)
+        return Columns(np.diff(ends), detid, row, col, adc, flag, self._event_id(start, stop))
 
     # -- baskets to modules -------------------------------------------------------------------
     def _modules(self, start: int, stop: int) -> tuple[NDArray[Any], ...]:
-        """Modules of each event, ids and sizes of the modules, and sorting keys of the digis."""
+        """Modules of each event, ids and sizes of the modules, and row, col, adc, flag of digis."""
         from pixlab.io import edm_kernels as kernels
 
         known = None if self._ids is None else self._split_ids(start, stop)
@@ -145,16 +105,19 @@ class EdmReader:
                 )
             # no more than the bytes of the basket divided by four, by the checks of `scan`
             ids = np.empty(0 if known is not None else n_sets.sum(), np.uint32)
-            sizes, keys = np.empty(n_sets.sum(), np.int64), np.empty(n_digis.sum(), np.uint32)
-            kernels.fill(data, n_sets, ids_at, digis_at, known is None, ids, sizes, keys)
-            parts.append((n_sets, ids, sizes, keys))
-        types = (np.int64, np.uint32, np.int64, np.uint32)
+            sizes, flag = np.empty(n_sets.sum(), np.int64), np.empty(n_digis.sum(), np.bool_)
+            row, col, adc = np.empty((3, len(flag)), np.uint16)
+            kernels.fill(
+                data, n_sets, ids_at, digis_at, known is None, ids, sizes, row, col, adc, flag
+            )
+            parts.append((n_sets, ids, sizes, row, col, adc, flag))
+        types = (np.int64, np.uint32, np.int64, np.uint16, np.uint16, np.uint16, np.bool_)
         if len(parts) == 1:
             columns = list(parts[0])
         else:
             columns = [
                 np.concatenate([part[i] for part in parts] or [np.zeros(0, types[i])])
-                for i in range(4)
+                for i in range(len(types))
             ]
         if known is not None:
             columns[1] = known[1]
@@ -174,11 +137,11 @@ class EdmReader:
         return np.concatenate(counts), np.concatenate(ids)
 
     # -- event numbers ------------------------------------------------------------------------
-    def _event_auxiliary(self, branch: Any) -> Baskets | None:
+    def _event_auxiliary(self, source: Bytes, branch: Any) -> Baskets | None:
         """The branch EventAuxiliary, if its layout is known."""
         if list(branch.branches) or not self.count:
             return None
-        baskets = Baskets(self._file.source, branch)
+        baskets = Baskets(source, branch)
         if baskets.entries != self.count:
             raise FormatError(
                 f"branch 'EventAuxiliary' has {baskets.entries} entries, its tree {self.count}",
@@ -233,27 +196,24 @@ def _choose(file: RootFile, tree: Any, wanted: str | None) -> Any:
         return digis[matches[0]]
     if len(matches) > 1:
         raise PixlabError(
-            f"{file.path} has pixel digis in {len(matches)} branches: {', '.join(matches)}",
+            f"{file} has pixel digis in {len(matches)} branches: {', '.join(matches)}",
             "choose one with branch=, its name or any part that the others do not have",
         )
     if refused:
         raise PixlabError(
-            f"{file.path} has pixel digis only as {_NEW} ({', '.join(refused)}), "
+            f"{file} has pixel digis only as {_NEW} ({', '.join(refused)}), "
             "which pixlab does not read",
             f"choose a file with {_OLD}, such as simSiPixelDigis of the DIGI step",
         )
     if digis:
         raise PixlabError(
-            f"{file.path} has no pixel digis in a branch like '{wanted}'",
+            f"{file} has no pixel digis in a branch like '{wanted}'",
             f"choose one of {', '.join(digis)}",
         )
-    raise NotHere(
-        f"{file.path} holds no pixel digis: {file.describe()}",
-        "choose a file of the DIGI or PREMIX step, with PixelDigi in its tree Events",
-    )
+    raise NotHere(f"{file} holds no pixel digis", NO_DIGIS, file.describe)
 
 
-def _stored_as(file: RootFile, top: Any) -> tuple[int, Baskets | None, Baskets]:
+def _stored_as(source: Bytes, top: Any) -> tuple[int, Baskets | None, Baskets]:
     """How deep the branch is split: (form of the kernels, branch of ids, branch of digis)."""
     from pixlab.io import edm_kernels as kernels
 
@@ -261,13 +221,13 @@ def _stored_as(file: RootFile, top: Any) -> tuple[int, Baskets | None, Baskets]:
     prefix = str(top.name) if str(top.name).endswith(".") else ""
     leaves = {str(b.name).removeprefix(prefix): b for b in walk(top) if not b.branches}
     if not leaves:
-        return kernels.WRAPPER, None, Baskets(file.source, top)
+        return kernels.WRAPPER, None, Baskets(source, top)
     ids, data = leaves.get("obj._sets.id"), leaves.get("obj._sets.data")
     if ids is not None and data is not None:
-        return kernels.DIGIS, Baskets(file.source, ids), Baskets(file.source, data)
+        return kernels.DIGIS, Baskets(source, ids), Baskets(source, data)
     for name, form in (("obj", kernels.OBJECT), ("obj._sets", kernels.SETS)):
         if name in leaves:
-            return form, None, Baskets(file.source, leaves[name])
+            return form, None, Baskets(source, leaves[name])
     raise FormatError(
         f"branch '{top.name}' is split in an unknown way ({', '.join(leaves)})",
         "write the file with split level 99, 1 or 0",

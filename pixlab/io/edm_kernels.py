@@ -1,4 +1,4 @@
-"""The bytes of DetSetVector<PixelDigi>, parsed and sorted by compiled loops over whole baskets.
+"""The bytes of DetSetVector<PixelDigi>, parsed by compiled loops over whole baskets.
 
 An entry is, from the outside in (big-endian; a header is a byte count u4 with bit 30 set and a
 version u2; version 0 is followed by a checksum u4)::
@@ -28,13 +28,10 @@ __all__ = [
     "event_numbers",
     "fill",
     "scan",
-    "sort_modules",
-    "unpack_keys",
 ]
 
 WRAPPER, OBJECT, SETS, DIGIS = 0, 1, 2, 3
 _COUNT_BIT, _COUNT_MASK, _MEMBERWISE = 0x40000000, 0x3FFFFFFF, 0x4000
-_INSERTION = 48  # modules with more digis than this are sorted by counting
 
 # what `scan` found, to be read after "branch '…'"
 PROBLEMS = {
@@ -158,11 +155,10 @@ def scan(data, offsets, form, n_sets, ids_at, digis_at, n_digis):  # type: ignor
 
 
 @njit(cache=True, nogil=True)
-def fill(data, n_sets, ids_at, digis_at, with_ids, ids, sizes, keys):  # type: ignore[no-untyped-def]
-    """Copy what `scan` has checked: ids and sizes of the modules, and their digis as sorting keys.
+def fill(data, n_sets, ids_at, digis_at, with_ids, ids, sizes, row, col, adc, flag):  # type: ignore[no-untyped-def]
+    """Copy what `scan` has checked: ids and sizes of the modules, and their digis.
 
-    A key is a digi word turned round: row 11 bits, col 10, flag 1, adc 10 from the top, so that
-    keys in order are digis in order of row and column.
+    A digi word has, from the lowest bit up, 11 bits of row, 10 of column, a flag and 10 of adc.
     """
     s, d = 0, 0
     for e in range(len(n_sets)):
@@ -177,77 +173,12 @@ def fill(data, n_sets, ids_at, digis_at, with_ids, ids, sizes, keys):  # type: i
             s += 1
             for i in range(count):
                 word = _u4(data, at + 4 * i)
-                keys[d + i] = (
-                    ((word & np.uint32(0x7FF)) << np.uint32(21))
-                    | (word & np.uint32(0x1FF800))
-                    | (word >> np.uint32(21) & np.uint32(1)) << np.uint32(10)
-                    | (word >> np.uint32(22))
-                )
+                row[d + i] = word & np.uint32(0x7FF)
+                col[d + i] = word >> np.uint32(11) & np.uint32(0x3FF)
+                flag[d + i] = word >> np.uint32(21) & np.uint32(1)
+                adc[d + i] = word >> np.uint32(22)
             d += count
             at += 4 * count
-
-
-@njit(cache=True, nogil=True)
-def sort_modules(sizes, keys):  # type: ignore[no-untyped-def]
-    """Sort the keys of each module in place."""
-    largest = 0
-    for s in range(len(sizes)):
-        largest = max(largest, sizes[s])
-    spare = np.empty(largest if largest > _INSERTION else 0, np.uint32)
-    bins = np.zeros(2049 if largest > _INSERTION else 0, np.int64)
-    start = 0
-    for s in range(len(sizes)):
-        stop = start + sizes[s]
-        if sizes[s] <= _INSERTION:
-            for i in range(start + 1, stop):
-                key = keys[i]
-                j = i
-                while j > start and keys[j - 1] > key:
-                    keys[j] = keys[j - 1]
-                    j -= 1
-                keys[j] = key
-        else:
-            _count_sort(keys, start, stop, 11, 0x3FF, spare, bins)
-            _count_sort(keys, start, stop, 21, 0x7FF, spare, bins)
-        start = stop
-
-
-@njit(cache=True, nogil=True)
-def _count_sort(keys, start, stop, shift, mask, spare, bins):  # type: ignore[no-untyped-def]
-    """Sort keys[start:stop] by some of their bits, equal ones staying in order."""
-    bins[:] = 0
-    in_order = True
-    before = 0
-    for i in range(start, stop):
-        place = np.int64(keys[i] >> np.uint32(shift)) & mask
-        in_order &= place >= before
-        before = place
-        bins[place + 1] += 1
-    if in_order:
-        return
-    for b in range(mask + 1):
-        bins[b + 1] += bins[b]
-    for i in range(start, stop):
-        place = np.int64(keys[i] >> np.uint32(shift)) & mask
-        spare[bins[place]] = keys[i]
-        bins[place] += 1
-    for i in range(stop - start):
-        keys[start + i] = spare[i]
-
-
-@njit(cache=True, nogil=True)
-def unpack_keys(ids, sizes, keys, detid, row, col, adc, flag):  # type: ignore[no-untyped-def]
-    """Fill the columns of digis from module ids, module sizes and keys."""
-    d = 0
-    for s in range(len(sizes)):
-        for _ in range(sizes[s]):
-            key = keys[d]
-            detid[d] = ids[s]
-            row[d] = key >> np.uint32(21)
-            col[d] = (key >> np.uint32(11)) & np.uint32(0x3FF)
-            flag[d] = (key >> np.uint32(10)) & np.uint32(1)
-            adc[d] = key & np.uint32(0x3FF)
-            d += 1
 
 
 @njit(cache=True, nogil=True)

@@ -11,23 +11,28 @@ They are read with h5py and not with PyTables, which unpickles what it finds in 
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pixlab.detectors import Detector
+from pixlab.detectors import get_detector
 from pixlab.detectors.chips import FEI4_ID
-from pixlab.digis import EVENT_ID, Digis
+from pixlab.digis import EVENT_ID
 from pixlab.errors import FormatError, PixlabError
-from pixlab.io.files import NotHere, clip
+from pixlab.io.events import Columns, EventReader, How
+from pixlab.io.files import NotHere
 from pixlab.io.h5file import MAGIC, H5File
-from pixlab.io.rows import build, check_integers
+from pixlab.io.names import check_type
+from pixlab.io.source import Bytes
 
 __all__ = ["Fei4Reader", "sniff"]
 
-_COLUMNS = ("event_number", "column", "row", "tot")
+_COLUMNS = ("event_number", "column", "row")
+_COUNTS = (
+    "tot",
+    "charge",
+)  # of pyBAR, of the telescope analysis that SiLab-Bonn makes of its tables
 _NODES = ("Hits", "ClusterHits")  # in the order of preference: the same hits, the second regrouped
 _ROWS = 1 << 20  # event numbers looked at in one go
 
@@ -37,31 +42,21 @@ def sniff(head: bytes) -> bool:
     return head.startswith(MAGIC)
 
 
-class Fei4Reader:
+class Fei4Reader(EventReader):
     """Events of a table of hits.
 
     Parameters
     ----------
-    path : Path
+    source : Bytes
         The file.
-    branch : str, optional
-        Name of the table. Default: ``Hits``, or else ``ClusterHits``.
-    detector : str or Detector, optional
-        Another detector with a module of the same id.
+    how : How
+        ``branch`` is the name of the table; default: ``Hits``, or else ``ClusterHits``.
     """
 
-    def __init__(
-        self, path: Path, *, branch: str | None = None, detector: str | Detector | None = None
-    ) -> None:
-        file = H5File(path)
-        self.close = file.close
-        try:
-            self._table = _choose(file, branch)
-            numbers, starts = self._index()
-        except BaseException:
-            self.close()
-            raise
-        self._detector = "fei4" if detector is None else detector
+    def __init__(self, source: Bytes, how: How) -> None:
+        super().__init__(how._replace(duplicates="sum"), get_detector("fei4"))
+        self._table, self._count = _choose(H5File.of(source), how.branch)
+        numbers, starts = self._index()
         self.count = len(numbers)
         self._starts = np.append(starts, len(self._table))
         self._event_id = np.zeros(len(numbers), EVENT_ID)
@@ -87,41 +82,49 @@ class Fei4Reader:
             before = int(event[-1])
         return np.concatenate(numbers), np.concatenate(starts)
 
-    def read(self, start: int, stop: int) -> Digis:
-        """The digis of events `start` to `stop` (or to the last one)."""
-        start, stop = clip(start, stop, self.count)
+    def columns(self, start: int, stop: int) -> Columns:
+        """The events `start` to `stop`."""
         begin = self._starts[start : stop + 1]
         hits = self._table[int(begin[0]) : int(begin[-1])]
         row, col = hits["row"].astype(np.int64) - 1, hits["column"].astype(np.int64) - 1
         keep = (row >= 0) | (col >= 0)
         before = np.append(0, np.cumsum(keep))
-        values = {"row": row[keep], "col": col[keep], "adc": hits["tot"][keep]}
-        values["detid"] = np.full(len(values["row"]), FEI4_ID)
-        counts = np.diff(before[begin - begin[0]])
-        ids = self._event_id[start:stop]
-        return build(counts, values, None, ids, self._detector, start, "sum")
+        count = hits[self._count]
+        return Columns(
+            np.diff(before[begin - begin[0]]),
+            np.full(int(keep.sum()), FEI4_ID),
+            row[keep],
+            col[keep],
+            count[keep],
+            None,
+            self._event_id[start:stop],
+        )
 
 
-def _choose(file: H5File, wanted: str | None) -> Any:
-    """The table of hits."""
+def _choose(file: H5File, wanted: str | None) -> tuple[Any, str]:
+    """The table of hits, and the name of its column of counts."""
     fit = {
-        name: table
+        name: (table, count)
         for name, table in file.tables.items()
-        if name.rsplit("/", 1)[-1] in _NODES and set(_COLUMNS) <= set(table)
+        for count in _COUNTS
+        if name.rsplit("/", 1)[-1] in _NODES and {*_COLUMNS, count} <= set(table)
     }
     if not fit:
         raise NotHere(
-            f"{file.path} has no hits of an FE-I4: {file.describe()}",
-            f"a table {' or '.join(_NODES)} needs the columns {', '.join(_COLUMNS)}",
+            f"{file} has no hits of an FE-I4",
+            f"a table {' or '.join(_NODES)} needs the columns {', '.join(_COLUMNS)} and "
+            f"{' or '.join(_COUNTS)}",
+            file.describe,
         )
     names = [n for n in fit if wanted in (None, n)] or [n for n in fit if wanted and wanted in n]
     if not names:
         raise PixlabError(
-            f"{file.path} has no hits in a table like '{wanted}'", f"choose one of {', '.join(fit)}"
+            f"{file} has no hits in a table like '{wanted}'", f"choose one of {', '.join(fit)}"
         )
     name = min(names, key=lambda n: (_NODES.index(n.rsplit("/", 1)[-1]), n))
-    dataset = fit[name]["tot"]
+    table, count = fit[name]
+    dataset = table[count]
     file.check(name, dataset)
-    for column in _COLUMNS:
-        check_integers(column, dataset.dtype[column])
-    return dataset
+    for column in (*_COLUMNS, count):
+        check_type(column, dataset.dtype[column])
+    return dataset, count

@@ -1,121 +1,24 @@
-"""What all formats share: checks of paths, one kind of error, ranges of events, atomic writing."""
+"""What all formats share: one kind of error, ranges of events, atomic writing."""
 
 from __future__ import annotations
 
 import os
 import secrets
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from glob import glob, has_magic
 from pathlib import Path
 from sys import maxsize
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from pixlab.detectors import DETECTORS, Detector, get_detector
 from pixlab.digis import Digis
-from pixlab.errors import FormatError, PixlabError, UnknownModuleError
+from pixlab.errors import FormatError, PixlabError
+from pixlab.io.places import PathLike, Place
 
-__all__ = [
-    "DAMAGED",
-    "Bytes",
-    "NotHere",
-    "PathLike",
-    "atomic",
-    "boundary",
-    "clip",
-    "event_range",
-    "expand",
-    "find_detector",
-    "read_range",
-]
+__all__ = ["DAMAGED", "NotHere", "atomic", "boundary", "clip", "event_range", "read_range"]
 
-PathLike = str | os.PathLike[str]
 DAMAGED = "the file is damaged or incomplete: compare its size with the original and fetch it again"
-
-
-# -- paths ------------------------------------------------------------------------------------
-def expand(paths: PathLike | Sequence[PathLike]) -> list[Path]:
-    """The files that a path, a pattern such as ``"run3/*.root"`` or a list of these names.
-
-    Raises
-    ------
-    PixlabError
-        If a pattern matches nothing, or there is no path at all.
-    """
-    given = [paths] if isinstance(paths, (str, os.PathLike)) else list(paths)
-    found: list[Path] = []
-    for one in given:
-        text = os.fspath(one)
-        if has_magic(text) and not os.path.exists(text):
-            matches = sorted(glob(text, recursive=True))
-            if not matches:
-                raise PixlabError(
-                    f"no file matches '{text}'", "check the pattern and the directory"
-                )
-            found += [Path(match) for match in matches]
-        else:
-            found.append(Path(text))
-    if not found:
-        raise PixlabError("no file was given", "pass a path, a list of paths or a pattern")
-    return found
-
-
-class Bytes:
-    """A file opened for reading that never gives, or allocates, more than it holds.
-
-    Parameters
-    ----------
-    path : Path
-        An existing, non-empty file.
-
-    Raises
-    ------
-    PixlabError
-        If it is missing, a directory, empty or not readable.
-    """
-
-    def __init__(self, path: Path) -> None:
-        if path.is_dir():
-            raise PixlabError(f"{path} is a directory", f"name a file, or a pattern: {path / '*'}")
-        if not path.exists():
-            raise PixlabError(f"{path} does not exist", "check the path")
-        try:
-            self._handle = path.open("rb")
-        except OSError as error:
-            raise PixlabError(
-                f"{path} cannot be read: {error.strerror}", "check its permissions"
-            ) from error
-        self.size = os.fstat(self._handle.fileno()).st_size
-        if self.size == 0:
-            self.close()
-            raise FormatError(f"{path} is empty", "fetch or make it again")
-
-    def take(self, start: int, count: int, what: str) -> bytes:
-        """Bytes `start` to `start + count`, which belong to `what`."""
-        start, count = int(start), int(count)
-        if start < 0 or count < 0 or start + count > self.size:
-            raise FormatError(
-                f"{what} should be at bytes {start} to {start + count} of a file of {self.size} bytes",
-                DAMAGED,
-            )
-        self._handle.seek(start)
-        data = self._handle.read(count)
-        if len(data) != count:
-            raise FormatError(f"{what} cannot be read in full", DAMAGED)
-        return data
-
-    def close(self) -> None:
-        """Let go of the file."""
-        self._handle.close()
-
-    def __enter__(self) -> Bytes:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self.close()
 
 
 @contextmanager
@@ -144,35 +47,70 @@ def atomic(path: PathLike) -> Iterator[Path]:
 
 # -- errors -----------------------------------------------------------------------------------
 class NotHere(FormatError):
-    """A file of the right container without anything for this format: another one may try."""
+    """A file of the right container without anything for this format: another one may try.
+
+    Parameters
+    ----------
+    cause, hint : str
+        As of every error; ``cause`` is a beginning such as "holds no pixel digis".
+    describe : callable, optional
+        Says what the file holds instead, asked only if no other format knows the file.
+    """
+
+    def __init__(
+        self, cause: str, hint: str = "", describe: Callable[[], str] | None = None
+    ) -> None:
+        super().__init__(cause, hint)
+        self.describe = describe
 
 
 @contextmanager
-def boundary(path: Path, kind: str = "") -> Iterator[None]:
+def boundary(
+    place: Place, kind: str = "", *, opened: Any = None, events: tuple[int, int] | None = None
+) -> Iterator[None]:
     """Make every failure inside one `PixlabError` that names the file.
 
     Foreign libraries raise nearly anything on damaged files, panics of compiled decoders (which
-    are no `Exception`) included.
+    are no `Exception`) included. A connection that broke (``opened.failure``) is named instead of
+    what a library made of it. Where nothing names an event of a damaged file, `events` do: those asked for.
     """
     try:
         yield
-    except PixlabError as error:
-        where = "" if str(path) in error.cause else f"{path}: "
-        # who reads a file cannot pass what Digis.from_arrays offers
-        hint = DAMAGED if "duplicates=" in error.hint else error.hint or DAMAGED
-        raise type(error)(_printable(f"{where}{error.cause}"), _printable(hint)) from error
     except (KeyboardInterrupt, SystemExit, GeneratorExit):
         raise
-    except ImportError as error:
-        raise PixlabError(
-            f"{path} cannot be read here: {error}", "install what is missing"
-        ) from error
     except BaseException as error:
-        text = next((line for line in str(error).splitlines() if line.strip()), "")[:120]
-        # uproot's many lines begin with one that says nothing
-        text = f": {text}" if text not in ("", "while reading") else ""
-        what = f"{path} cannot be read{kind and f' as {kind}'} ({type(error).__name__}{text})"
-        raise FormatError(_printable(what), DAMAGED) from error
+        found = _as_pixlab_error(error, place, kind, getattr(opened, "failure", None))
+        where = "" if str(place) in found.cause else f"{place}: "
+        cause = found.cause
+        if events is not None and isinstance(found, FormatError) and "event" not in cause:
+            start, stop = events
+            cause += f" (events {start} to {stop - 1})" if stop < 1 << 60 else f" (events from {start} on)"  # fmt: skip
+        hint = _HINTS.get(found.hint, found.hint) or DAMAGED
+        raise type(found)(_printable(f"{where}{cause}"), _printable(hint)) from error
+
+
+# what `Digis.from_arrays` tells those who call it, for those who read a file
+_HINTS = {
+    'pass duplicates="sum" to add the counts': (
+        'pass duplicates="sum" (--duplicates sum) to add the counts, or make the file again'
+    )
+}
+
+
+def _as_pixlab_error(
+    error: BaseException, place: Place, kind: str, failure: PixlabError | None
+) -> PixlabError:
+    if failure is not None and not (isinstance(error, PixlabError) and failure.cause in str(error)):
+        return failure
+    if isinstance(error, PixlabError):
+        return error
+    if isinstance(error, ImportError):
+        return PixlabError(f"{place} cannot be read here: {error}", "install what is missing")
+    text = next((line for line in str(error).splitlines() if line.strip()), "")[:120]
+    # uproot's many lines begin with one that says nothing
+    text = f": {text}" if text not in ("", "while reading") else ""
+    kind = kind and f" as {kind}"
+    return FormatError(f"{place} cannot be read{kind} ({type(error).__name__}{text})", DAMAGED)
 
 
 def _printable(text: str) -> str:
@@ -202,51 +140,20 @@ def event_range(events: Any) -> slice:
     )
 
 
-def read_range(reader: Any, wanted: slice) -> Digis:
-    """The events of a slice from a `Reader`, without counting them where that is not needed."""
-    start, stop, step = wanted.start or 0, wanted.stop, wanted.step or 1
-    if step < 0 or start < 0 or (stop is not None and stop < 0):
-        chosen = range(*wanted.indices(reader.count))
-        if not chosen:
-            return reader.read(0, 0)
-        first = min(chosen)
-        return reader.read(first, max(chosen) + 1)[np.array(chosen) - first]
-    digis = reader.read(start, max(start, maxsize if stop is None else stop))
-    return digis if step == 1 else digis[::step]
-
-
 def clip(start: int, stop: int, count: int) -> tuple[int, int]:
     """The part of a range that a file of `count` events has."""
     start = min(start, count)
     return start, max(min(stop, count), start)
 
 
-# -- detectors --------------------------------------------------------------------------------
-def find_detector(
-    detector: str | Detector | None, ids: NDArray[Any], events: NDArray[Any]
-) -> Detector:
-    """The given detector, or the first of `DETECTORS`, that has all of these ids.
-
-    Parameters
-    ----------
-    detector : str, Detector or None
-        None: look for one.
-    ids, events : int array[n]
-        Module ids, and the event that each comes from.
-
-    Raises
-    ------
-    UnknownModuleError
-        Naming the first id that the (first) detector does not have, and its event.
-    """
-    known = list(DETECTORS.values()) if detector is None else [get_detector(detector)]
-    distinct = np.unique(ids)
-    for one in known:
-        if np.isin(distinct, one.detid).all():
-            return one
-    i = int(np.argmin(np.isin(ids, known[0].detid)))
-    others = ", nor has any other that pixlab knows" if detector is None else ""
-    raise UnknownModuleError(
-        f"event {int(events[i])}: detector '{known[0].name}' has no module with id {int(ids[i])}{others}",
-        "pass detector=, a name in DETECTORS or your own made with Detector.from_table",
-    )
+def read_range(file: Any, wanted: slice) -> Digis:
+    """The events of a slice from what has ``read`` and ``count``, counted only where that is needed."""
+    start, stop, step = wanted.start or 0, wanted.stop, wanted.step or 1
+    if step < 0 or start < 0 or (stop is not None and stop < 0):
+        chosen = range(*wanted.indices(file.count))
+        if not chosen:
+            return file.read(0, 0)
+        first = min(chosen)
+        return file.read(first, max(chosen) + 1)[np.array(chosen) - first]
+    digis = file.read(start, max(start, maxsize if stop is None else stop))
+    return digis if step == 1 else digis[::step]

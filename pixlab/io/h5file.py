@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import suppress
-from pathlib import Path
 from typing import Any
 
 from pixlab.errors import FormatError, PixlabError
-from pixlab.io.files import DAMAGED, Bytes
+from pixlab.io.files import DAMAGED
+from pixlab.io.source import Bytes
 
 __all__ = ["MAGIC", "H5File"]
 
@@ -19,6 +19,8 @@ MAGIC = b"\x89HDF\r\n\x1a\n"
 _RATIO = 1100  # no packed dataset unpacks to more times its size
 _CHUNK = 256 << 20  # bytes of the largest chunk, which is unpacked whole
 _DEPTH, _NODES = 6, 10_000
+_BLOSC = 32001
+_NUMBERS = {_BLOSC: 4, 32026: 4, 32008: 3}  # that the filters Blosc, Blosc2 and Bitshuffle need
 
 
 class H5File:
@@ -26,7 +28,7 @@ class H5File:
 
     Parameters
     ----------
-    path : Path
+    source : Bytes
         The file.
 
     Attributes
@@ -36,13 +38,12 @@ class H5File:
         and compound datasets, whose columns are all that dataset.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, source: Bytes) -> None:
         import h5py
 
-        with Bytes(path):  # which refuses missing and empty files, and directories
-            pass
-        self.path = path
-        self.file: Any = h5py.File(path, "r", locking=False)
+        self.source = source
+        # through Python's files h5py can block itself: it holds a lock while others read for it
+        self.file: Any = h5py.File(source.on_disk(), "r", locking=False)
         try:
             self.tables: dict[str, dict[str, Any]] = {}
             self._nodes = 0
@@ -54,6 +55,16 @@ class H5File:
         except BaseException:
             self.close()
             raise
+
+    @staticmethod
+    def of(source: Bytes) -> H5File:
+        """The open HDF5 file in `source`, which all who try it share."""
+        if not isinstance(source.container, H5File):
+            source.container = H5File(source)
+        return source.container
+
+    def __str__(self) -> str:
+        return str(self.source)
 
     def _walk(self, group: Any, prefix: str, depth: int) -> Iterator[tuple[str, str, Any]]:
         import h5py
@@ -95,7 +106,10 @@ class H5File:
             raise FormatError(f"'{name}' has {size} bytes, {stored} of it are there", DAMAGED)
         packing = dataset.id.get_create_plist()
         for i in range(packing.get_nfilters()):
-            code, _, _, what = packing.get_filter(i)
+            code, _, values, what = packing.get_filter(i)
+            # these read their numbers without looking how many there are
+            if len(values) < _NUMBERS.get(code, 0) or (code == _BLOSC and values[3] != chunk):
+                raise FormatError(f"'{name}' is packed in a way that does not fit it", DAMAGED)
             if h5py.h5z.filter_avail(code):
                 continue
             with suppress(ImportError):
@@ -103,14 +117,14 @@ class H5File:
             if not h5py.h5z.filter_avail(code):
                 called = what.decode("ascii", "replace") or f"filter {code}"
                 raise PixlabError(
-                    f"{self.path}: '{name}' is packed with {called}, which h5py alone cannot unpack",
+                    f"{self}: '{name}' is packed with {called}, which h5py alone cannot unpack",
                     "pip install 'pixlab[fei4]' (it brings hdf5plugin)",
                 )
 
     def describe(self) -> str:
         """What the file holds, in one line."""
         shown = [f"{name} ({', '.join(list(t)[:8])})" for name, t in list(self.tables.items())[:5]]
-        return f"it has the tables {'; '.join(shown)}" if shown else "it has no tables"
+        return f"it holds the tables {'; '.join(shown)}" if shown else "it holds no tables"
 
     def close(self) -> None:
         """Let go of the file."""

@@ -7,24 +7,32 @@ known, ``flag``, ``run``, ``lumi`` and ``event_number``: `numpy.load` reads it a
 
 from __future__ import annotations
 
-import io
 import json
+import shutil
+import tempfile
 import zipfile
+from collections.abc import Iterable
+from contextlib import ExitStack
+from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pixlab.detectors import Detector
 from pixlab.digis import EVENT_ID, Digis
-from pixlab.errors import FormatError, PixlabError
-from pixlab.io.files import DAMAGED, Bytes, clip
-from pixlab.io.rows import COLUMNS, RowsReader, build, check_integers, match_columns
+from pixlab.errors import FormatError
+from pixlab.io.events import Columns, EventReader, How, no_branch
+from pixlab.io.files import DAMAGED
+from pixlab.io.names import COLUMNS, check_type, match_columns
+from pixlab.io.rows import RowsReader
+from pixlab.io.source import Bytes
 
 __all__ = ["detector_of", "load_arrays", "open_npz", "sniff", "write"]
 
 _NUMBERS = {"run": "run", "lumi": "lumi", "event": "event_number"}  # EVENT_ID field -> member
+_IN_MEMORY = 64 << 20  # bytes of the largest array that is unpacked into memory
 _DEFLATE = 1040  # no deflated member unpacks to more times its size
 
 
@@ -35,20 +43,17 @@ def sniff(head: bytes) -> bool:
     return head[30 : 30 + int.from_bytes(head[26:28], "little")].endswith(b".npy")
 
 
-def open_npz(
-    path: Path, *, branch: str | None = None, detector: str | Detector | None = None
-) -> RowsReader | OwnReader:
-    """Open an archive: its arrays are read at once, they have no parts."""
-    if branch is not None:
-        raise PixlabError(f"{path}: an archive of arrays has no branches", "leave branch= out")
-    arrays = load_arrays(path)
+def open_npz(source: Bytes, how: How) -> RowsReader | OwnReader:
+    """Open an archive: all arrays are unpacked at once, they have no parts."""
+    no_branch(how, f"{source}: an archive of arrays")
+    arrays = _load(source)
     if "offsets" in arrays:
-        return OwnReader(arrays, detector)
-    found = match_columns(list(arrays), "the archive")
+        return OwnReader(arrays, how)
+    found = match_columns(list(arrays), "the archive", how.detector)
     columns = {name: arrays[real] for name, real in found.items()}
     rows = columns["event"].size
     for name, values in columns.items():
-        check_integers(name, values.dtype)
+        check_type(name, values.dtype)
         if values.shape != (rows,):
             raise FormatError(f"column '{name}' has shape {values.shape}, ({rows},) is needed")
     n_events = arrays.get("n_events")
@@ -58,21 +63,22 @@ def open_npz(
         rows,
         lambda name, start, stop: columns[name][start:stop],
         set(columns),
+        how,
         n_events=None if n_events is None else int(n_events),
-        detector=detector,
     )
 
 
-class OwnReader:
+class OwnReader(EventReader):
     """Events of an archive that `write` made."""
 
-    def __init__(self, arrays: dict[str, NDArray[Any]], detector: str | Detector | None) -> None:
+    def __init__(self, arrays: dict[str, NDArray[Any]], how: How) -> None:
         missing = {*COLUMNS[1:], "detector"} - set(arrays)
         if missing:
             raise FormatError(f"the archive has no array {' or '.join(sorted(missing))}", DAMAGED)
         for name in (*COLUMNS[1:], "offsets", "flag"):
-            if name in arrays:
-                check_integers(name, arrays[name].dtype)
+            if name in arrays and arrays[name].dtype.kind not in "iub":
+                raise FormatError(f"the array '{name}' holds {arrays[name].dtype}", DAMAGED)
+        super().__init__(how, None if how.detector is not None else detector_of(arrays["detector"]))
         rows = len(arrays["detid"]) if arrays["detid"].ndim else -1
         for name in (*COLUMNS[1:], "flag"):
             if name in arrays and arrays[name].shape != (rows,):
@@ -89,7 +95,6 @@ class OwnReader:
         self.count = len(offsets) - 1
         self._arrays, self._offsets = arrays, offsets
         self._event_id = self._numbers() if "event_number" in arrays else None
-        self._detector = detector if detector is not None else detector_of(arrays["detector"])
 
     def _numbers(self) -> NDArray[Any]:
         ids = np.zeros(self.count, EVENT_ID)
@@ -100,26 +105,23 @@ class OwnReader:
             ids[field] = values
         return ids
 
-    def read(self, start: int, stop: int) -> Digis:
-        """The digis of events `start` to `stop` (or to the last one)."""
-        start, stop = clip(start, stop, self.count)
+    def columns(self, start: int, stop: int) -> Columns:
+        """The events `start` to `stop`."""
         part = slice(self._offsets[start], self._offsets[stop])
         flag = self._arrays.get("flag")
-        return build(
+        return Columns(
             np.diff(self._offsets[start : stop + 1]),
-            {name: self._arrays[name][part] for name in COLUMNS[1:]},
+            self._arrays["detid"][part],
+            self._arrays["row"][part],
+            self._arrays["col"][part],
+            self._arrays["adc"][part],
             None if flag is None else flag[part],
             None if self._event_id is None else self._event_id[start:stop],
-            self._detector,
-            start,
         )
-
-    def close(self) -> None:
-        """Let go of the arrays."""
-        self._arrays = {}
 
 
 def detector_of(array: NDArray[Any]) -> Detector:
+    """The detector that an array of text describes."""
     try:
         return Detector.from_json(json.loads(str(array)))
     except ValueError as error:
@@ -127,58 +129,100 @@ def detector_of(array: NDArray[Any]) -> Detector:
 
 
 def load_arrays(path: Path) -> dict[str, NDArray[Any]]:
+    """All arrays of an archive on disk."""
+    with Bytes(path) as source:
+        return _load(source)
+
+
+def _load(source: Bytes) -> dict[str, NDArray[Any]]:
     """All arrays of whole numbers or text; their sizes are checked before they are unpacked."""
-    with Bytes(path) as file:  # which refuses missing and empty files, and directories
-        size = file.size
     arrays: dict[str, NDArray[Any]] = {}
-    with zipfile.ZipFile(path) as archive:
+    with zipfile.ZipFile(source.file) as archive:
         for info in archive.infolist():
             name = info.filename.removesuffix(".npy")
             if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
                 raise FormatError(f"the array '{name}' is not packed as NumPy does it", DAMAGED)
-            if info.compress_size > size or info.file_size > (info.compress_size + 1) * _DEFLATE:
+            large = info.file_size > (info.compress_size + 1) * _DEFLATE
+            if large or info.compress_size > source.size:
                 raise FormatError(f"the array '{name}' cannot be {info.file_size} bytes", DAMAGED)
             if info.filename.endswith(".npy"):
-                arrays[name] = _array(archive.read(info), name)
+                with archive.open(info) as member:
+                    arrays[name] = _array(member, info.file_size, name)
     return arrays
 
 
-def _array(data: bytes, name: str) -> NDArray[Any]:
-    stream = io.BytesIO(data)
-    version = np.lib.format.read_magic(stream)
+def _array(member: IO[bytes], size: int, name: str) -> NDArray[Any]:
+    """An array; a large one goes through a temporary file, so that memory stays small."""
+    version = np.lib.format.read_magic(member)
     if version == (1, 0):
-        shape, fortran, dtype = np.lib.format.read_array_header_1_0(stream)
+        shape, fortran, dtype = np.lib.format.read_array_header_1_0(member)
     else:
-        shape, fortran, dtype = np.lib.format.read_array_header_2_0(stream)
+        shape, fortran, dtype = np.lib.format.read_array_header_2_0(member)
     if dtype.hasobject:
         raise FormatError(
             f"the array '{name}' holds Python objects, which could run code when read",
             "save it as whole numbers",
         )
-    content = data[stream.tell() :]
+    content = size - member.tell()
     n = 1
     for side in shape:
         n *= side
-    if (fortran and len(shape) > 1) or n * dtype.itemsize != len(content) or dtype.itemsize == 0:
-        raise FormatError(
-            f"the array '{name}' has shape {shape}, but {len(content)} bytes", DAMAGED
-        )
-    return np.frombuffer(content, dtype).reshape(shape)
+    if (fortran and len(shape) > 1) or n * dtype.itemsize != content or dtype.itemsize == 0:
+        raise FormatError(f"the array '{name}' has shape {shape}, but {content} bytes", DAMAGED)
+    if content <= _IN_MEMORY:
+        return np.frombuffer(member.read(), dtype).reshape(shape)
+    with tempfile.TemporaryFile() as unpacked:
+        shutil.copyfileobj(member, unpacked, 1 << 20)
+        unpacked.flush()
+        return np.memmap(unpacked, dtype, "r", shape=shape)
 
 
-def write(digis: Digis, path: Path) -> None:
+def write(groups: Iterable[Digis], path: Path) -> None:
     """Write digis as a compressed archive; events without digis, event numbers, flags and a
     detector of one's own all come back.
     """
-    arrays: dict[str, Any] = {
-        "event": digis.event.astype(np.int32 if len(digis) < 1 << 31 else np.int64),
-        **{name: getattr(digis, name) for name in COLUMNS[1:]},
-        "offsets": digis.offsets,
-        "detector": np.array(json.dumps(digis.detector.to_json())),
-    }
-    if digis.flag is not None:
-        arrays["flag"] = digis.flag
-    if digis.event_id is not None:
-        arrays |= {name: digis.event_id[field] for field, name in _NUMBERS.items()}
-    with path.open("wb") as handle:
-        np.savez_compressed(handle, **arrays)
+    parts = iter(groups)
+    first = next(parts)
+    columns: dict[str, tuple[np.dtype[Any], IO[bytes]]] = {}
+    with ExitStack() as stack:
+
+        def append(name: str, values: NDArray[Any]) -> None:
+            if name not in columns:
+                columns[name] = (values.dtype, stack.enter_context(tempfile.TemporaryFile()))
+            columns[name][1].write(np.ascontiguousarray(values).data)
+
+        events = digis = 0
+        for group in chain([first], parts):
+            append("event", group.event + events)
+            for name in COLUMNS[1:]:
+                append(name, getattr(group, name))
+            append("offsets", group.offsets[(events > 0) :] + digis)
+            if group.flag is not None:
+                append("flag", group.flag)
+            if group.event_id is not None:
+                for field, name in _NUMBERS.items():
+                    append(name, group.event_id[field])
+            events, digis = events + len(group), digis + group.n_digis
+        about = np.array(json.dumps(first.detector.to_json()))
+        with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+            for name, (dtype, content) in columns.items():
+                _save(archive, name, dtype, content)
+            with archive.open(_member("detector"), "w") as member:
+                np.lib.format.write_array(member, about, allow_pickle=False)
+
+
+def _member(name: str) -> zipfile.ZipInfo:
+    """A member of the archive; without a time, so that equal digis are equal files."""
+    info = zipfile.ZipInfo(f"{name}.npy", (1980, 1, 1, 0, 0, 0))
+    info.compress_type = zipfile.ZIP_DEFLATED
+    return info
+
+
+def _save(archive: zipfile.ZipFile, name: str, dtype: np.dtype[Any], content: IO[bytes]) -> None:
+    """One column, as `numpy.savez_compressed` has it."""
+    size = content.tell()
+    content.seek(0)
+    header = {"descr": dtype.str, "fortran_order": False, "shape": (size // dtype.itemsize,)}
+    with archive.open(_member(name), "w", force_zip64=True) as member:
+        np.lib.format.write_array_header_1_0(member, header)
+        shutil.copyfileobj(content, member, 1 << 20)

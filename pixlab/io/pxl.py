@@ -15,10 +15,12 @@ from pixlab import __version__
 from pixlab.codecs import Chunk, Codec, Lossless, Model, load_model, make_codec, unpack_model
 from pixlab.codecs.base import on_all_cores
 from pixlab.coding.container import Container, ModelReference, may_be_container, write_container
-from pixlab.detectors import Detector, get_detector
 from pixlab.digis import Digis
 from pixlab.errors import FormatError, PixlabError
-from pixlab.io.files import PathLike, atomic, event_range, read_range
+from pixlab.io.events import How, no_branch
+from pixlab.io.files import atomic, boundary, clip, event_range, read_range
+from pixlab.io.places import PathLike, Place, as_place
+from pixlab.io.source import Bytes
 from pixlab.progress import Progress
 
 __all__ = ["Lost", "PxlReader", "compress", "decompress", "describe", "salvage", "sniff", "write"]
@@ -48,25 +50,25 @@ class Lost(NamedTuple):
 class PxlReader:
     """An open .pxl file; only the chunks that hold the wanted events are read and decoded."""
 
+    found = False  # it names its detector
+    others: tuple[str, ...] = ()
+
     def __init__(
         self,
-        path: Path,
-        *,
-        branch: str | None = None,
-        detector: str | Detector | None = None,
+        source: Bytes,
+        how: How = How(),  # noqa: B008  (it is frozen)
         model: Model | PathLike | None = None,
     ) -> None:
-        if branch is not None:
-            raise PixlabError(f"{path}: a .pxl file has no branches", "leave branch= out")
-        self._detector = None if detector is None else get_detector(detector)
+        no_branch(how, f"{source}: a .pxl file")
+        self._detector = how.detector
         self._given = model
-        self._container = Container(path)
+        self._container = Container(source.place, source.file)
         chunks = _sizes(self._container.header)
         if chunks is None:
-            self.close()
-            raise FormatError(f"{path}: its header is damaged")
+            raise FormatError(f"{source}: its header is damaged")
         self.chunks = chunks
         self._starts = np.concatenate([[0], np.cumsum(chunks[:, 0])])
+        self._kept: tuple[int, Digis] | None = None  # the chunk decoded last, and its number
 
     @cached_property
     def model(self) -> Model:
@@ -93,10 +95,6 @@ class PxlReader:
         """Number of events in the file."""
         return int(self._starts[-1])
 
-    def close(self) -> None:
-        """Let go of the file."""
-        self._container.close()
-
     def chunk(self, number: int) -> Chunk:
         """One chunk, not yet decoded."""
         where = f"{self._container.path}: chunk {number}"
@@ -107,21 +105,14 @@ class PxlReader:
 
     def read(self, start: int, stop: int) -> Digis:
         """Events `start` to `stop`, fewer where the file ends before; chunks on all cores."""
-        start, stop = min(start, self.count), min(stop, self.count)
-        wanted = [
-            number
-            for number, (begin, end) in enumerate(
-                zip(self._starts[:-1].tolist(), self._starts[1:].tolist(), strict=True)
-            )
-            if begin < stop and end > start
-        ]
-        self.model  # noqa: B018 - read once, not by each of the threads
-        parts = on_all_cores(self._decode, wanted)
-        cut = []
-        for number, digis in zip(wanted, parts, strict=True):
+        start, stop = clip(start, stop, self.count)
+        first = max(int(np.searchsorted(self._starts, start, side="right")) - 1, 0)
+        last = int(np.searchsorted(self._starts, stop, side="left")) if stop > start else first
+        parts = []
+        for number, digis in zip(range(first, last), self._decoded(first, last), strict=True):
             begin = int(self._starts[number])
-            cut.append(digis[max(start - begin, 0) : stop - begin])
-        digis = Digis.concatenate(cut) if cut else Digis.empty(self.model.detector)
+            parts.append(digis[max(start - begin, 0) : stop - begin])
+        digis = Digis.concatenate(parts) if parts else Digis.empty(self.model.detector)
         if self._detector is None or self._detector == digis.detector:
             return digis
         return Digis.from_arrays(
@@ -136,8 +127,25 @@ class PxlReader:
             event_id=digis.event_id,
         )
 
-    def _decode(self, number: int) -> Digis:
-        return _decoded(self.model, number, self.chunk(number), self._container.path)
+    def _decoded(self, first: int, last: int) -> list[Digis]:
+        """Some chunks decoded, on all cores; the last one is kept, since blocks of events share it."""
+        kept = self._kept
+        numbers = [i for i in range(first, last) if kept is None or kept[0] != i]
+        chunks = [(i, self.chunk(i)) for i in numbers]
+        self.model  # noqa: B018  (unpacked once, before threads ask for it)
+        found = dict(zip(numbers, on_all_cores(self._decode, chunks), strict=True))
+        found |= dict([kept]) if kept is not None else {}
+        self._kept = (last - 1, found[last - 1]) if last > first else kept
+        return [found[i] for i in range(first, last)]
+
+    def _decode(self, numbered: tuple[int, Chunk]) -> Digis:
+        try:
+            return self.model.decode_chunk(numbered)
+        except FormatError as error:
+            path = str(self._container.path)
+            if path in error.cause:
+                raise
+            raise FormatError(f"{path}: {error.cause}", error.hint) from error
 
 
 def _sizes(header: dict[str, Any]) -> Any:
@@ -151,16 +159,6 @@ def _sizes(header: dict[str, Any]) -> Any:
     return chunks if good else None
 
 
-def _decoded(model: Model, number: int, chunk: Chunk, path: Path) -> Digis:
-    """The digis of a chunk; errors name the file."""
-    try:
-        return model.decode_chunk((number, chunk))
-    except FormatError as error:
-        if str(path) in error.cause:
-            raise
-        raise FormatError(f"{path}: {error.cause}", error.hint) from error
-
-
 def _model_of(container: Container, given: Model | PathLike | None) -> Model:
     """The model of a file: the one inside, or the one that it names, given or beside it."""
     path, needed = container.path, container.reference
@@ -172,9 +170,9 @@ def _model_of(container: Container, given: Model | PathLike | None) -> Model:
                 raise
             return given if isinstance(given, Model) else load_model(given)
     called = f"model '{needed.name}' (SHA-256 {needed.sha256[:12]}…)"
-    beside = path.parent / Path(needed.name).name if needed.name else None
-    if given is None and beside is not None and beside.is_file():
-        given = beside
+    if given is None and needed.name and isinstance(path, Path):
+        beside = path.with_name(Path(needed.name).name)
+        given = beside if beside.is_file() else None
     if given is None:
         raise PixlabError(
             f"{path} was written without its {called}, which is not beside it",
@@ -190,9 +188,28 @@ def _model_of(container: Container, given: Model | PathLike | None) -> Model:
     return model
 
 
-def write(digis: Digis, path: Path) -> None:
+def write(groups: Iterable[Digis], path: Path) -> None:
     """Write digis losslessly."""
-    _save(path, _for_one_file(Lossless()).fit(digis), [digis], None)
+    model, blocks = _fitted(iter(groups), None, None, None)
+    _save(path, model, blocks, None)
+
+
+def _fitted(
+    blocks: Iterator[Digis],
+    codec: Codec | str | None,
+    model: Model | None,
+    progress: Progress | None,
+) -> tuple[Model, Iterator[Digis]]:
+    """A model fitted on the first of the blocks, and all of these."""
+    first, second = next(blocks, None), next(blocks, None)
+    if first is None:
+        raise PixlabError("there are no events to compress")
+    if model is None:
+        chosen = make_codec(codec) if isinstance(codec, str) else codec or Lossless()
+        if second is None:
+            chosen = _for_one_file(chosen)
+        model = chosen.fit(first, progress=progress)
+    return model, chain([first], blocks if second is None else chain([second], blocks))
 
 
 def compress(
@@ -203,6 +220,7 @@ def compress(
     model: Model | PathLike | None = None,
     embed: bool = True,
     progress: Progress | None = None,
+    **how: Any,
 ) -> dict[str, Any]:
     """Write digis as a .pxl file, in memory that does not grow with their number.
 
@@ -222,6 +240,8 @@ def compress(
         of its file, and whoever reads it needs the model: best for many small files.
     progress : callable, optional
         Told what is going on.
+    **how
+        Arguments of `pixlab.iterate`, if `source` is a path: ``within``, ``branch``, ``detector``…
 
     Returns
     -------
@@ -242,38 +262,32 @@ def compress(
             "fit and save a model first, and pass it (model=, --model)",
         )
     file, model = (None, model) if isinstance(model, Model) else (model, None)
-    model = load_model(file) if file is not None else model
-    name, blocks = _blocks(source)
-    first, second = next(blocks, None), next(blocks, None)
-    if first is None:
-        raise PixlabError("there are no events to compress")
-    if model is None:
-        chosen = make_codec(codec) if isinstance(codec, str) else codec or Lossless()
-        if second is None:
-            chosen = _for_one_file(chosen)
-        model = chosen.fit(first, progress=progress)
-    rest = blocks if second is None else chain([second], blocks)
-    reference = ModelReference(model.sha256, Path(file).name if file else "")
+    given = load_model(file) if file is not None else model
+    name, blocks = _blocks(source, how)
+    fitted, blocks = _fitted(blocks, codec, given, progress)
+    reference = ModelReference(fitted.sha256, Path(file).name if file else "")
     with atomic(Path(out)) as temporary:
         _save(
-            temporary, model, chain([first], rest), progress,
+            temporary, fitted, blocks, progress,
             source=name, reference=None if embed else reference,
         )  # fmt: skip
-    return _described(Path(out), model)
+    return _described(Path(out), fitted)
 
 
-def _blocks(source: Any) -> tuple[str, Iterator[Digis]]:
+def _blocks(source: Any, how: dict[str, Any]) -> tuple[str, Iterator[Digis]]:
     """A name for the header, and blocks of events: at least one from a file that can be read."""
     from pixlab.io.api import iterate, read
 
-    if isinstance(source, Digis):
-        return "", iter([source])
     if not isinstance(source, (str, os.PathLike)):
-        return "", iter(source)
-    blocks = iterate(source)
+        if how:
+            raise PixlabError(f"{', '.join(how)}= only says how a file is read", "leave it out")
+        return "", iter([source] if isinstance(source, Digis) else source)
+    blocks = iterate(source, **how)
     first = next(blocks, None)
-    # a file without events still says of which detector it has none
-    return Path(source).name, iter([read(source)]) if first is None else chain([first], blocks)
+    if first is None:  # a file without events still says of which detector it has none
+        kept = {key: value for key, value in how.items() if key not in ("events", "within")}
+        first = read(source, events=(0, 0), **kept)
+    return as_place(source).name, chain([first], blocks)
 
 
 def _for_one_file(codec: Codec) -> Codec:
@@ -348,12 +362,9 @@ def decompress(
     """
     from pixlab.io.api import write as write_any
 
-    wanted = event_range(events)
-    reader = PxlReader(Path(path), model=model)
-    try:
-        digis = read_range(reader, wanted)
-    finally:
-        reader.close()
+    wanted, place = event_range(events), as_place(path)
+    with Bytes(place) as source, boundary(place, "pxl", opened=source):
+        digis = read_range(PxlReader(source, model=model), wanted)
     if out is not None:
         write_any(digis, out)
     return digis
@@ -374,8 +385,7 @@ def salvage(path: PathLike, *, model: Model | PathLike | None = None) -> tuple[D
     PixlabError
         If it is no .pxl file, or its model is damaged: nothing can be read without it.
     """
-    path = Path(path)
-    with Container(path, salvage=True) as container:
+    with Container(Path(path), salvage=True) as container:
         fitted = _model_of(container, model)
         sizes = _sizes(container.header)
         n_chunks = container.n_chunks if sizes is None else len(sizes)
@@ -399,7 +409,7 @@ def salvage(path: PathLike, *, model: Model | PathLike | None = None) -> tuple[D
     return Digis.concatenate(parts) if parts else Digis.empty(fitted.detector), lost
 
 
-def describe(path: Path) -> dict[str, Any]:
+def describe(place: Place) -> dict[str, Any]:
     """Codec and size ledger of a .pxl file, from its headers and without decoding.
 
     Returns
@@ -410,18 +420,18 @@ def describe(path: Path) -> dict[str, Any]:
         ``ledger`` (bytes by section; sums up to ``bytes``), ``shannon`` (bytes of a section without
         what its coder adds) and, where the model is not in the file, ``model`` (its hash and name).
     """
-    return _described(path, None)
+    return _described(place, None)
 
 
-def _described(path: Path, model: Model | None) -> dict[str, Any]:
-    reader = PxlReader(path, model=model)
-    try:
+def _described(place: Place, model: Model | None) -> dict[str, Any]:
+    with Bytes(place) as source:
+        reader = PxlReader(source, model=model)
         ledger: dict[str, int] = {}
         for number in range(len(reader.chunks)):
             chunk = reader.chunk(number)
             for name, data in chunk.sections.items():
                 ledger[name] = ledger.get(name, 0) + len(data)
-        size = path.stat().st_size
+        size = source.size
         ledger["model"] = reader.model_bytes
         ledger["container"] = size - sum(ledger.values())
         header = reader.header
@@ -441,5 +451,3 @@ def _described(path: Path, model: Model | None) -> dict[str, Any]:
         }
         reference = reader.reference
         return found | ({} if reference is None else {"model": reference._asdict()})
-    finally:
-        reader.close()

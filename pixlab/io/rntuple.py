@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterable
+from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,17 +21,21 @@ from numpy.typing import NDArray
 from pixlab.detectors import Detector
 from pixlab.digis import EVENT_ID, Digis
 from pixlab.errors import FormatError, PixlabError
-from pixlab.io.files import DAMAGED, NotHere, clip
+from pixlab.io.events import Columns, EventReader, How, described_by
+from pixlab.io.files import DAMAGED, NotHere
+from pixlab.io.names import COLUMNS, canonical, match_columns
 from pixlab.io.root import MAGIC, RootFile
-from pixlab.io.rows import COLUMNS, RowsReader, build, match_columns
+from pixlab.io.rows import RowsReader, natural
+from pixlab.io.source import Bytes
 
 __all__ = ["open_ntuple", "sniff", "write"]
 
 _NAME, _ABOUT = "digis", "pixlab"
-_NUMBER = re.compile(r"(?:std::)?u?int(?:8|16|32|64)_t|(?:unsigned )?(?:char|short|int|long)|bool")
+_NUMBER = re.compile(
+    r"(?:std::)?u?int(?:8|16|32|64)_t|(?:unsigned )?(?:char|short|int|long)|bool|float|double"
+)
 _LIST = re.compile(r"(?:std::vector|ROOT::VecOps::RVec|ROOT::RVec)<(.*)>")
 _RATIO = 1 << 15  # no packed page unpacks to more times its size
-_CLUSTER_DIGIS, _CLUSTER_EVENTS = 1 << 20, 1000  # a cluster ends after this many
 
 
 def sniff(head: bytes) -> bool:
@@ -37,51 +43,40 @@ def sniff(head: bytes) -> bool:
     return head.startswith(MAGIC)
 
 
-def open_ntuple(
-    path: Path, *, branch: str | None = None, detector: str | Detector | None = None
-) -> RowsReader | EventsReader:
-    """Open the RNTuple with digis; `branch` is (a unique part of) its name among several."""
-    file = RootFile(path)
-    try:
-        name = _choose(file, branch)
-        table = _Table(file, name)
-        text = file.string(_ABOUT) if name == _NAME else None
-        if text is not None and detector is None:
-            try:
-                detector = Detector.from_json(json.loads(text)["detector"])
-            except (ValueError, KeyError, TypeError) as error:
-                raise FormatError(f"its description '{_ABOUT}' is damaged", DAMAGED) from error
-        if table.lists:
-            return EventsReader(table, detector, own=text is not None)
-        return RowsReader(
-            table.rows,
-            table.numbers,
-            set(table.fields),
-            close=file.close,
-            labels=True,
-            detector=detector,
-        )
-    except BaseException:
-        file.close()
-        raise
+def open_ntuple(source: Bytes, how: How) -> RowsReader | EventsReader:
+    """Open the RNTuple with digis; ``how.branch`` is (a unique part of) its name among several."""
+    file = RootFile.of(source)
+    name = _choose(file, how.branch)
+    table = _Table(file, name, how.detector)
+    text = file.string(_ABOUT) if name == _NAME else None
+    described = None
+    if text is not None:
+        try:
+            described = described_by(how, json.loads(text)["detector"])
+        except (ValueError, KeyError, TypeError) as error:
+            raise FormatError(f"its description '{_ABOUT}' is damaged", DAMAGED) from error
+    if table.lists:
+        return EventsReader(table, how, described, own=text is not None)
+    return RowsReader(table.rows, table.numbers, set(table.fields), how, described=described)
 
 
 def _choose(file: RootFile, wanted: str | None) -> str:
     """Name of the RNTuple with digis."""
     fit = []
     for name in file.ntuples:
-        fields = {field.lower() for field in file.ntuple(name).keys(recursive=False)}
-        if name == _NAME or fields.issuperset(COLUMNS[1:]):
+        fields = {canonical(field) for field in file.ntuple(name).keys(recursive=False)}
+        if name == _NAME or fields.issuperset(("row", "col", "adc")):
             fit.append(name)
     if not fit:
         raise NotHere(
-            f"{file.path} has no RNTuple of digis: {file.describe()}",
+            f"{file} has no RNTuple of digis",
             f"digis need the columns {', '.join(COLUMNS)}",
+            file.describe,
         )
     names = [n for n in fit if wanted in (None, n)] or [n for n in fit if wanted and wanted in n]
     if len(names) != 1:
         raise PixlabError(
-            f"{file.path} has {len(fit)} RNTuples of digis, {len(names)} of them like '{wanted or ''}'",
+            f"{file} has {len(fit)} RNTuples of digis, {len(names)} of them like '{wanted or ''}'",
             f"choose one with branch=: {', '.join(fit)}",
         )
     return names[0]
@@ -97,18 +92,14 @@ class _Column(NamedTuple):
 class _Table:
     """An RNTuple, read by clusters."""
 
-    def __init__(self, file: RootFile, name: str) -> None:
+    def __init__(self, file: RootFile, name: str, detector: Detector | None) -> None:
         self.file = file
         self._ntuple = file.ntuple(name)
         kinds = {f: self._ntuple[f].typename for f in self._ntuple.keys(recursive=False)}
         lists = {f: m[1] for f, kind in kinds.items() if (m := _LIST.fullmatch(kind))}
-        # events of one row each need no number
-        names = [
-            *kinds,
-            *(["event"] if lists and "event" not in {k.lower() for k in kinds} else []),
-        ]
-        found = match_columns(names, f"the RNTuple '{name}'")
-        self.fields = {column: real for column, real in found.items() if real in kinds}
+        self.fields = match_columns(
+            list(kinds), f"the RNTuple '{name}'", detector, numbered=bool(lists)
+        )
         self.lists = {column for column, real in self.fields.items() if real in lists}
         for real in self.fields.values():
             if not _NUMBER.fullmatch(lists.get(real, kinds[real])):
@@ -117,7 +108,7 @@ class _Table:
                     "write the column as integers, or as lists of integers an event",
                 )
         of_digis = set(self.fields) - {"event", "run", "lumi"}
-        if self.lists and self.lists != of_digis:
+        if self.lists and of_digis - self.lists - {"detid"}:
             raise FormatError(
                 f"the RNTuple '{name}' mixes lists ({', '.join(sorted(self.lists))}) and numbers",
                 "write all of detId, row, col, adc as lists, or none, and event as a number",
@@ -179,85 +170,86 @@ def _plain(array: Any, column: str, is_list: bool, rows: int) -> _Column:
         counts = ak.to_numpy(ak.num(array)).astype(np.int64)
         array = ak.flatten(array)
     values = ak.to_numpy(array)
-    wrong = values.dtype.kind not in "iub" or len(values if counts is None else counts) != rows
+    wrong = values.dtype.kind not in "iubf" or len(values if counts is None else counts) != rows
     if wrong or (counts is not None and ((counts < 0).any() or counts.sum() != len(values))):
         raise FormatError(f"column '{column}' is damaged", DAMAGED)
     return _Column(counts, values)
 
 
-class EventsReader:
+class EventsReader(EventReader):
     """Events of an RNTuple with one row an event."""
 
-    def __init__(self, table: _Table, detector: str | Detector | None, *, own: bool) -> None:
-        self._table, self._detector, self._own = table, detector, own
+    def __init__(self, table: _Table, how: How, described: Detector | None, *, own: bool) -> None:
+        super().__init__(how, described)
+        self._table, self._own = table, own
         self.count = table.rows
-        self.close = table.file.close
 
-    def read(self, start: int, stop: int) -> Digis:
-        """The digis of events `start` to `stop` (or to the last one)."""
-        start, stop = clip(start, stop, self.count)
+    def columns(self, start: int, stop: int) -> Columns:
+        """The events `start` to `stop`."""
         names = [n for n in (*COLUMNS[1:], "flag") if n in self._table.lists]
         values: dict[str, list[NDArray[Any]]] = {n: [np.zeros(0, np.int64)] for n in names}
         lengths = [np.zeros(0, np.int64)]
         for cluster, first, last in self._table.pieces(start, stop):
-            counts = cluster["detid"].counts
-            assert counts is not None  # detid is a list
+            counts = cluster["row"].counts
+            assert counts is not None  # the row is a list
             offsets = np.append(0, np.cumsum(counts))
             for name in names:
                 other = cluster[name].counts
                 if not np.array_equal(other, counts):  # type: ignore[arg-type]
-                    raise FormatError(f"lists of '{name}' and 'detid' differ in length", DAMAGED)
+                    raise FormatError(f"lists of '{name}' and 'row' differ in length", DAMAGED)
                 values[name].append(cluster[name].values[offsets[first] : offsets[last]])
             lengths.append(counts[first:last])
         merged = {n: np.concatenate(v[1:] or v) for n, v in values.items()}
-        flag = merged.pop("flag", None)
-        ids = self._event_id(start, stop)
-        return build(np.concatenate(lengths), merged, flag, ids, self._detector, start)
+        counts = np.concatenate(lengths)
+        if "detid" in self._table.fields and "detid" not in merged:  # one module an event
+            merged["detid"] = np.repeat(self._table.numbers("detid", start, stop), counts)
+        return Columns(
+            counts,
+            merged.get("detid"),
+            merged["row"],
+            merged["col"],
+            merged["adc"],
+            merged.get("flag"),
+            self._event_id(start, stop),
+        )
 
     def _event_id(self, start: int, stop: int) -> NDArray[Any] | None:
         ids = np.zeros(stop - start, EVENT_ID)
         present = [name for name in EVENT_ID.names or () if name in self._table.fields]
         for name in present:
-            numbers = self._table.numbers(name, start, stop)
-            if len(numbers) and int(numbers.min()) < 0:
-                raise FormatError(f"{name} {int(numbers.min())} is negative", "check the column")
-            ids[name] = numbers
+            ids[name] = natural(name, self._table.numbers(name, start, stop))
         # numbers that only count the rows are none, but for who wrote them as event numbers
         counted = np.array_equal(ids["event"], np.arange(start, stop)) and not ids["run"].any()
         return None if not present or (counted and not self._own) else ids
 
 
-def write(digis: Digis, path: Path) -> None:
+def write(groups: Iterable[Digis], path: Path) -> None:
     """Write digis with one row an event; events without digis, event numbers, flags and a
     detector of one's own all come back.
     """
     import awkward as ak
     import uproot
 
-    fields: dict[str, NDArray[Any]] = {"detId": digis.detid, "row": digis.row}
-    fields |= {"col": digis.col, "adc": digis.adc}
-    if digis.flag is not None:
-        fields["flag"] = digis.flag.astype(np.uint8)
+    parts = iter(groups)
+    first = next(parts)
 
-    def part(start: int, stop: int) -> dict[str, Any]:
-        counts = np.diff(digis.offsets[start : stop + 1])
-        content = slice(int(digis.offsets[start]), int(digis.offsets[stop]))
-        columns = {name: ak.unflatten(values[content], counts) for name, values in fields.items()}
-        if digis.event_id is not None:
-            columns |= {n: digis.event_id[n][start:stop] for n in EVENT_ID.names or ()}
-        return columns
+    def columns(group: Digis) -> dict[str, Any]:
+        fields: dict[str, NDArray[Any]] = {"detId": group.detid, "row": group.row}
+        fields |= {"col": group.col, "adc": group.adc}
+        if group.flag is not None:
+            fields["flag"] = group.flag.astype(np.uint8)
+        counts = np.diff(group.offsets)
+        found = {name: ak.unflatten(values, counts) for name, values in fields.items()}
+        if group.event_id is not None:
+            found |= {n: group.event_id[n] for n in EVENT_ID.names or ()}
+        return found
 
     # a handle, because uproot would read a ':' in the path as a protocol
     with path.open("w+b") as handle, uproot.recreate(handle, compression=uproot.ZSTD(5)) as file:
         # from its form alone: ROOT refuses clusters without rows
-        form = ak.zip({n: ak.Array(v) for n, v in part(0, 0).items()}, depth_limit=1).layout.form
-        table = file.mkrntuple(_NAME, form)
-        start = 0
-        while start < len(digis):
-            stop = int(
-                np.searchsorted(digis.offsets, digis.offsets[start] + _CLUSTER_DIGIS, "right")
-            )
-            stop = min(max(stop - 1, start + 1), start + _CLUSTER_EVENTS, len(digis))
-            table.extend(part(start, stop))
-            start = stop
-        file[_ABOUT] = json.dumps({"version": 1, "detector": digis.detector.to_json()})
+        empty = {n: ak.Array(v) for n, v in columns(first[:0]).items()}
+        table = file.mkrntuple(_NAME, ak.zip(empty, depth_limit=1).layout.form)
+        for group in chain([first], parts):
+            if len(group):
+                table.extend(columns(group))
+        file[_ABOUT] = json.dumps({"version": 1, "detector": first.detector.to_json()})

@@ -10,12 +10,13 @@ import os
 import re
 from collections import Counter
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 from pixlab.errors import FormatError
 from pixlab.io.baskets import unpack
-from pixlab.io.files import DAMAGED, Bytes
+from pixlab.io.files import DAMAGED
+from pixlab.io.rntuple_frames import check_envelopes
+from pixlab.io.source import Bytes
 
 __all__ = ["MAGIC", "RootFile", "class_of", "walk"]
 
@@ -30,57 +31,63 @@ class RootFile:
 
     Parameters
     ----------
-    path : Path
+    source : Bytes
         The file.
 
     Raises
     ------
     PixlabError
-        If the file is missing or no ROOT file, or ends before its header says.
+        If it is no ROOT file, or ends before its header says.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, source: Bytes) -> None:
         import uproot
 
-        self.path = path
-        self.source = Bytes(path)
-        self._directory: Any = None
-        try:
-            self._check_header()
-            # the dict keeps uproot from reading a ':' in the path as the name of a tree
-            self._directory = uproot.open(
-                {os.path.abspath(path): None},
-                handler=uproot.source.file.MemmapSource,
-                object_cache=None,
-                array_cache=None,
-                # classes that a damaged file describes must not reach other files
-                custom_classes=dict(uproot.classes),
-            )
-            # uproot knows the classes of trees; the file's own description of classes, which it
-            # turns to after an error, takes it minutes of recursion when it is damaged
-            self._directory.file._streamers = {}
-            self.keys = list(self._walk(self._directory, "", 0))
-        except BaseException:
-            self.close()
-            raise
+        self.source = source
+        self._check_header()
+        options = {}
+        if source.path is not None:  # in a dict, or uproot takes a ':' in it for the name of a tree
+            options["handler"] = uproot.source.file.MemmapSource
+        self._directory: Any = uproot.open(
+            source.file if source.path is None else {os.path.abspath(source.path): None},
+            **options,
+            object_cache=None,
+            array_cache=None,
+            # classes that a damaged file describes must not reach other files
+            custom_classes=dict(uproot.classes),
+        )
+        # uproot knows the classes of trees; the file's own description of classes, which it
+        # turns to after an error, takes it minutes of recursion when it is damaged
+        self._directory.file._streamers = {}
+        self.keys = list(self._walk(self._directory, "", 0))
+
+    @staticmethod
+    def of(source: Bytes) -> RootFile:
+        """The open ROOT file in `source`, which all who try it share."""
+        if not isinstance(source.container, RootFile):
+            source.container = RootFile(source)
+        return source.container
+
+    def __str__(self) -> str:
+        return str(self.source)
 
     def _check_header(self) -> None:
         """Whether the file is ROOT's, and as long as it says (TFile: magic, version, begin, end)."""
         head = self.source.take(0, min(20, self.source.size), "the header")
         if not head.startswith(MAGIC):
-            raise FormatError(f"{self.path} is no ROOT file", "check the path")
+            raise FormatError(f"{self} is no ROOT file", "check the path")
         big = int.from_bytes(head[4:8], "big") >= 1_000_000  # files over 2 GB
         end = int.from_bytes(head[12 : 20 if big else 16], "big")
         if len(head) < 20 or end > self.source.size:
             raise FormatError(
-                f"{self.path} is truncated: {self.source.size} bytes of {end}", "fetch it again"
+                f"{self} is truncated: {self.source.size} bytes of {end}", "fetch it again"
             )
 
     def _walk(self, directory: Any, prefix: str, depth: int) -> Iterator[tuple[str, str, Any]]:
         """(name, class, key) of everything, subdirectories opened; the newest cycle only."""
         names = directory.keys(recursive=False, cycle=False)
         if len(names) > _MAX_KEYS:
-            raise FormatError(f"{self.path} has {len(names)} objects in one directory", DAMAGED)
+            raise FormatError(f"{self} has {len(names)} objects in one directory", DAMAGED)
         for name in names:
             key = directory.key(name)
             yield prefix + name, key.fClassName, key
@@ -116,10 +123,12 @@ class RootFile:
         return [name for name, kind, _ in self.keys if kind == "ROOT::RNTuple"]
 
     def ntuple(self, name: str) -> Any:
-        """The RNTuple of that name (uproot's), of which only the place of its header is read."""
+        """The RNTuple of that name (uproot's), its envelopes checked."""
         key = next(key for found, _, key in self.keys if found == name)
         self._check(key.fSeekKey, key.fNbytes, f"the RNTuple '{name}'", key.fObjlen)
-        return key.get()
+        found = key.get()
+        check_envelopes(self.source, found)
+        return found
 
     def string(self, name: str) -> str | None:
         """A string stored under this name at the top of the file, or None."""
@@ -152,9 +161,7 @@ class RootFile:
 
     def close(self) -> None:
         """Let go of the file."""
-        if self._directory is not None:
-            self._directory.close()
-        self.source.close()
+        self._directory.close()
 
 
 def walk(tree: Any) -> Iterator[Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
@@ -25,11 +25,14 @@ __all__ = ["FORMATS", "Format", "Reader"]
 
 
 class Reader(Protocol):
-    """An open file of events.
+    """An open file of events: `pixlab.io.events.EventReader`, or what does the same.
 
-    It is made with ``(path, *, branch, detector)``, takes whatever a file may do to it as
-    `PixlabError`, and never holds more than the events asked for and one block of the file.
+    It is made with ``(source, how)`` and never holds more than the events asked for and one block
+    of the file, which its caller opened and closes.
     """
+
+    found: bool
+    others: tuple[str, ...]
 
     @property
     def count(self) -> int:
@@ -38,25 +41,23 @@ class Reader(Protocol):
     def read(self, start: int, stop: int) -> Digis:
         """Events `start` to `stop`, fewer where the file ends before."""
 
-    def close(self) -> None:
-        """Let go of the file."""
-
 
 class Format(NamedTuple):
     """One line of `FORMATS`.
 
     ``sniff(head)`` says whether a file that begins with these bytes (at least 512, or all) may be
-    of this format; ``reader(path, branch=, detector=)`` opens it, raising `NotHere` where another
-    format of the same container should try; ``write(digis, path)`` writes it, or is None;
-    ``suffixes`` are those that `write` knows it by; ``unread(path)``, if any, says whether a path
-    without content to look at (a directory, an empty file) is of this format.
+    of this format; ``reader(source, how)`` opens it, raising `NotHere` where another format of the
+    same container should try; ``write(groups, path)`` writes groups of events, at least one, or is
+    None; ``suffixes`` are those that `write` knows it by; ``unread(path)``, if any, says whether a
+    path without content to look at (a directory, an empty file) is of this format, whose reader
+    then takes the path.
     """
 
     what: str
     suffixes: tuple[str, ...]
     sniff: Callable[[bytes], bool]
     reader: Callable[..., Reader]
-    write: Callable[[Digis, Path], None] | None
+    write: Callable[[Iterator[Digis], Path], None] | None
     unread: Callable[[Path], bool] | None = None
 
 

@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import gzip
 import zlib
-from pathlib import Path
+from contextlib import suppress
 from typing import IO, Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pixlab.errors import FormatError
-from pixlab.io.files import DAMAGED, Bytes
+from pixlab.io.files import DAMAGED
+from pixlab.io.names import whole
+from pixlab.io.source import Bytes
 
 __all__ = ["GZIP", "TextTable", "beginning", "header"]
 
@@ -51,33 +53,30 @@ class TextTable:
 
     Parameters
     ----------
-    path : Path
+    source : Bytes
         The file.
 
     Raises
     ------
     PixlabError
-        If the file is missing or empty, or has no line of names.
+        If the file has no line of names.
     """
 
-    def __init__(self, path: Path) -> None:
-        with Bytes(path) as file:  # which refuses missing and empty files, and directories
-            packed = file.take(0, min(3, file.size), "the beginning") == GZIP
-        opened = gzip.open(path, "rb") if packed else path.open("rb")  # noqa: SIM115
-        self._file = cast(IO[bytes], opened)
-        try:
-            self.comments: list[str] = []
+    def __init__(self, source: Bytes) -> None:
+        packed = source.take(0, min(3, source.size), "the beginning") == GZIP
+        source.file.seek(0)
+        self._file: IO[bytes] = source.file
+        if packed:
+            self._file = cast(IO[bytes], gzip.GzipFile(fileobj=source.file, mode="rb"))
+        self.comments: list[str] = []
+        line = self._line()
+        while line.startswith("#"):
+            self.comments.append(line)
             line = self._line()
-            while line.startswith("#"):
-                self.comments.append(line)
-                line = self._line()
-            if not line.strip():
-                raise FormatError("it has no line with the names of its columns", DAMAGED)
-            self.names = _names(line)
-            self._index()
-        except BaseException:
-            self.close()
-            raise
+        if not line.strip():
+            raise FormatError("it has no line with the names of its columns", DAMAGED)
+        self.names = _names(line)
+        self._index()
         self._cached: tuple[int, frozenset[str], Any] | None = None
         self._range: tuple[tuple[int, int, frozenset[str]], dict[str, NDArray[Any]]] | None = None
 
@@ -137,13 +136,18 @@ class TextTable:
         wanted = frozenset(kinds)
         if self._cached is not None and self._cached[:2] == (block, wanted):
             return self._cached[2]
-        import pyarrow as pa
-        from pyarrow import csv
-
         self._cached = None
         first, size = self._offsets[block], self._offsets[block + 1] - self._offsets[block]
         self._file.seek(first)
         data = self._file.read(size)
+        columns = self._columns(data, block, kinds)
+        self._cached = (block, wanted, columns)
+        return columns
+
+    def _columns(self, data: bytes, block: int, kinds: dict[str, str]) -> dict[str, NDArray[Any]]:
+        import pyarrow as pa
+        from pyarrow import csv
+
         # columns are known by their place: names may occur twice
         place = {f"c{i}": name for i, name in enumerate(self.names)}
         known = {name: column for column, name in reversed(place.items()) if name in kinds}
@@ -162,13 +166,18 @@ class TextTable:
                 ),
             )
         except pa.ArrowInvalid as error:
+            floats = {n: "float64" if kind == "int64" else kind for n, kind in kinds.items()}
+            if floats != kinds:  # whole numbers may be written as 17.0
+                with suppress(FormatError):
+                    columns = self._columns(data, block, floats)
+                    return {
+                        n: whole(n, v) if kinds[n] == "int64" else v for n, v in columns.items()
+                    }
             self._explain(data, block, kinds)
             raise FormatError(f"it cannot be parsed: {str(error).splitlines()[0][:120]}") from error
         if table.num_rows != self._starts[block + 1] - self._starts[block]:
             raise FormatError("it has line breaks inside rows", DAMAGED)
-        columns = {name: table.column(known[name]).to_numpy() for name in kinds}
-        self._cached = (block, wanted, columns)
-        return columns
+        return {name: table.column(known[name]).to_numpy() for name in kinds}
 
     def _explain(self, data: bytes, block: int, kinds: dict[str, str]) -> None:
         """Raise an error that names the first line that is not as it should be."""
@@ -192,10 +201,6 @@ class TextTable:
                         else "repair the line, or fetch the file again",
                     )
 
-    def close(self) -> None:
-        """Let go of the file."""
-        self._file.close()
-
 
 def _fits(cell: str, kind: str) -> bool:
     try:
@@ -204,6 +209,8 @@ def _fits(cell: str, kind: str) -> bool:
         if kind == "float64":
             return bool(np.isfinite(float(cell)))
         limits = np.iinfo(kind)
+        if kind == "int64" and not cell.lstrip("+-").isdigit():
+            return float(cell).is_integer() and abs(float(cell)) <= 2**53
         return cell.isascii() and limits.min <= int(cell) <= limits.max
     except ValueError:
         return False

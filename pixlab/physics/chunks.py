@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from itertools import zip_longest
 from typing import NamedTuple
 
 import numpy as np
 
 from pixlab.digis import Digis
 from pixlab.errors import PixlabError
+from pixlab.io.blocks import Feed
 from pixlab.premixing import premix
 from pixlab.progress import Progress
 
@@ -41,10 +41,17 @@ def same_events(
         If detectors or numbers of events differ.
     """
     whole = isinstance(original, Digis) and isinstance(decoded, Digis)
-    sides = ([b] if isinstance(b, Digis) else b for b in (original, decoded))
+    if whole:
+        _check(original, decoded, 0)  # type: ignore[arg-type]
+    blocks = [original] if isinstance(original, Digis) else original
+    feed = Feed(decoded)  # whose blocks may be cut elsewhere
     done = 0
-    for one, other in zip_longest(*sides):
+    for one in blocks:
+        other = feed.take(len(one))
+        if other is not None and len(other) < len(one):
+            _check(one, None, done + len(other))
         _check(one, other, done)
+        assert other is not None
         for cut in _cuts(one, other):
             yield Chunk(one[cut], other[cut], done)
             done += cut.stop - cut.start
@@ -52,6 +59,9 @@ def same_events(
                 progress(done / max(len(one), 1), f"event {done} of {len(one)}")
             elif progress is not None:
                 progress(0.0, f"event {done}")
+    more = feed.take(1)
+    if more is not None and len(more):
+        _check(None, more, done)
 
 
 def _check(original: Digis | None, decoded: Digis | None, done: int) -> None:

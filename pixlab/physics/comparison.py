@@ -60,7 +60,7 @@ def compare(
     ----------
     original, decoded : Digis or iterable of Digis
         The same events of the same detector; files larger than memory as blocks of events, for
-        instance from `pixlab.iterate`, with blocks of one size for both.
+        instance from `pixlab.iterate`; the blocks may be of different sizes.
     premixed : bool, optional
         Also compare after pre-mixing, which is what pile-up digis are for: each event, original
         or decoded, is laid over the next original one (the last over the first, an only event over

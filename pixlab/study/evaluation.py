@@ -15,6 +15,7 @@ from pixlab.digis import Digis
 from pixlab.errors import PixlabError
 from pixlab.io import compress
 from pixlab.io.pxl import PxlReader
+from pixlab.io.source import Bytes
 from pixlab.physics import TOLERANCES, Comparison, compare
 from pixlab.progress import Progress, tell
 
@@ -94,9 +95,8 @@ def evaluate(
             facts = compress(encoding.without(blocks()), file, model=model)
         tell(progress, 0.4, "decoding")
         comparison: Comparison | None = None
-        reader = PxlReader(file)
-        try:
-            start = 0
+        with Bytes(file) as opened:
+            reader, start = PxlReader(opened), 0
             for block in blocks():
                 with decoding.running():
                     decoded = reader.read(start, start + len(block))
@@ -104,8 +104,6 @@ def evaluate(
                 comparison = part if comparison is None else comparison + part
                 start += len(block)
                 tell(progress, 0.4 + 0.6 * start / max(reader.count, 1), "decoding")
-        finally:
-            reader.close()
     if comparison is None:
         raise PixlabError("there are no events to measure")
     n, size, model_bytes = max(facts["digis"], 1), facts["bytes"], facts["model_bytes"]

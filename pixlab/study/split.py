@@ -32,7 +32,7 @@ class Split:
     path : str
         The file; "" for events in memory.
     how : mapping
-        ``branch`` and ``detector`` of `pixlab.read`, the latter as `Detector.to_json` has it.
+        ``branch``, ``detector`` and ``duplicates`` of `pixlab.read`, the second as `Detector.to_json` has it.
     first, n_fit, n_events : int
         Number of the first event in the file, of events to fit on, and of all.
     block : int
@@ -55,6 +55,7 @@ class Split:
         events: Any = None,
         branch: str | None = None,
         detector: str | Detector | None = None,
+        duplicates: str = "error",
     ) -> Split:
         """Look at the events and decide.
 
@@ -66,7 +67,7 @@ class Split:
             How many to fit on. Default: half, but of a large file only the first 4 million digis.
         events : slice or (start, stop), optional
             Which events of a file to take. Default: all.
-        branch, detector : optional
+        branch, detector, duplicates : optional
             As for `pixlab.read`.
 
         Raises
@@ -81,7 +82,7 @@ class Split:
         chosen = event_range(events)
         if (chosen.step or 1) != 1 or (chosen.start or 0) < 0 or (chosen.stop or 0) < 0:
             raise PixlabError("take events one after the other, counted from the beginning")
-        how: dict[str, Any] = {"branch": branch, "detector": detector}
+        how: dict[str, Any] = {"branch": branch, "detector": detector, "duplicates": duplicates}
         first, last = chosen.start or 0, count(source, **how)
         n = max(min(last, last if chosen.stop is None else chosen.stop) - first, 0)
         if isinstance(detector, Detector):
@@ -149,9 +150,11 @@ class Split:
         """Equal for equal events split alike, as far as that is known without reading a file."""
         digest = blake2b(digest_size=16)
         if self.path:
+            facts: list[Any] = [self.path, sorted(self.how.items(), key=str)]
             path = Path(self.path).resolve()
-            about = path.stat()
-            facts = [str(path), about.st_size, about.st_mtime_ns, sorted(self.how.items(), key=str)]
+            if path.exists():  # and no URL
+                about = path.stat()
+                facts += [str(path), about.st_size, about.st_mtime_ns]
         else:
             facts = [self._held.detector.fingerprint]
             for name in ("offsets", "detid", "row", "col", "adc"):

@@ -10,7 +10,7 @@ import tempfile
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pixlab import __version__
 from pixlab.codecs import ClusterVQ, Codec, Foreign, Lossless, PatchVQ
@@ -57,6 +57,7 @@ def sweep(
     events: Any = None,
     branch: str | None = None,
     detector: str | Detector | None = None,
+    duplicates: Literal["error", "sum"] = "error",
     source: str = "",
     jobs: int | None = None,
     progress: Progress | None = None,
@@ -76,7 +77,7 @@ def sweep(
     fit_events : int, optional
         Events from the beginning that models are fitted on; the rest is measured. Default: half,
         of a large file the first 4 million digis.
-    events, branch, detector : optional
+    events, branch, detector, duplicates : optional
         As for `pixlab.read`, where a path is given.
     source : str, optional
         Name of the file or sample, kept in the table; default: the path.
@@ -103,7 +104,8 @@ def sweep(
     for codec in chosen:  # before hours of work, not after
         if isinstance(codec, Foreign):
             codec.require()
-    split = Split.of(digis, fit_events=fit_events, events=events, branch=branch, detector=detector)
+    how: dict[str, Any] = {"branch": branch, "detector": detector, "duplicates": duplicates}
+    split = Split.of(digis, fit_events=fit_events, events=events, **how)
     tasks = [FACTS, *(row_task(codec) for codec in chosen)]
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))

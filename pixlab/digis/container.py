@@ -1,13 +1,9 @@
-"""`Digis`: the only event container of pixlab.
-
-One row a digi (a pixel above threshold in one event), always sorted by event, module id, row
-and column, always inside the detector it names. Everything else takes and gives `Digis`.
-"""
+"""The class `Digis`."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
@@ -15,6 +11,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from pixlab.detectors import Detector, get_detector
+from pixlab.digis.building import Columns, by_event, integers, ordered, run_starts
+from pixlab.digis.tables import awkward_columns, pandas_columns, to_awkward, to_pandas
 from pixlab.errors import PixlabError
 
 if TYPE_CHECKING:
@@ -24,9 +22,6 @@ if TYPE_CHECKING:
 __all__ = ["EVENT_ID", "Digis", "Frames"]
 
 EVENT_ID = np.dtype([("run", "<u4"), ("lumi", "<u4"), ("event", "<u8")])
-
-
-_FIELDS = ("detid", "row", "col", "adc")
 
 
 class Frames(NamedTuple):
@@ -118,77 +113,38 @@ class Digis:
             pixel occurs twice.
         """
         detector = get_detector(detector)
-        columns = {"event": event, "detid": detid, "row": row, "col": col, "adc": adc}
-        values = {name: _integers(name, column) for name, column in columns.items()}
-        n = len(values["event"])
-        for name, column in values.items():
-            if len(column) != n:
-                raise PixlabError(f"column '{name}' has {len(column)} entries, 'event' has {n}")
-        flags = None if flag is None else np.asarray(flag).astype(bool)
-        if flags is not None and flags.shape != (n,):
-            raise PixlabError(f"column 'flag' has {flags.size} entries, 'event' has {n}")
-        ev = values["event"]
-        if n and int(ev.min()) < 0:
-            raise PixlabError(f"event {int(ev.min())} is negative", "number events from 0")
-        last = int(ev.max()) + 1 if n else 0
-        n_events = last if n_events is None else int(n_events)
-        if n_events < last:
-            raise PixlabError(
-                f"a digi belongs to event {last - 1}, but there are {n_events} events"
-            )
-        if event_id is not None and len(event_id) != n_events:
-            raise PixlabError(f"{len(event_id)} event ids for {n_events} events")
-
-        module = _modules_of(detector, values["detid"])
-        for name, limit in (("row", detector.rows[module]), ("col", detector.cols[module])):
-            _check_range(name, values, limit)
-        _check_range("adc", values, detector.adc_max + 1)
-
-        key_row, key_col = (values[k].astype(np.uint64) for k in ("row", "col"))
-        bits_row = int(detector.rows.max(initial=1) - 1).bit_length()
-        bits_col = int(detector.cols.max(initial=1) - 1).bit_length()
-        bits_module = (len(detector) - 1).bit_length() if len(detector) else 0
-        if bits_row + bits_col + bits_module + n_events.bit_length() > 64:
-            raise PixlabError(f"{n_events} events are too many for one block of digis")
-        key = ((ev.astype(np.uint64) << np.uint64(bits_module)) | module.astype(np.uint64)) << (
-            np.uint64(bits_row + bits_col)
-        ) | (key_row << np.uint64(bits_col) | key_col)
-        step = key[1:] > key[:-1]
-        counts = values["adc"]
-        if not step.all():
-            order = np.argsort(key, kind="stable")
-            key = key[order]
-            values = {name: column[order] for name, column in values.items()}
-            flags = None if flags is None else flags[order]
-            counts = values["adc"]
-            first = np.concatenate([[True], key[1:] != key[:-1]])
-            if not first.all():
-                if duplicates != "sum":
-                    i = int(np.flatnonzero(~first)[0])
-                    raise PixlabError(
-                        f"event {int(values['event'][i])}: pixel row {int(values['row'][i])}, "
-                        f"col {int(values['col'][i])} of module {int(values['detid'][i])} "
-                        "occurs twice",
-                        'pass duplicates="sum" to add the counts',
-                    )
-                counts = np.minimum(
-                    np.add.reduceat(counts.astype(np.int64), np.flatnonzero(first)),
-                    detector.adc_max,
-                )
-                if flags is not None:
-                    flags = np.logical_or.reduceat(flags, np.flatnonzero(first))
-                values = {name: column[first] for name, column in values.items()}
-        offsets = np.searchsorted(values["event"], np.arange(n_events + 1)).astype(np.int64)
-        return cls(
-            detector=detector,
-            offsets=offsets,
-            detid=values["detid"].astype(np.uint32),
-            row=values["row"].astype(np.uint16),
-            col=values["col"].astype(np.uint16),
-            adc=counts.astype(np.uint16),
-            flag=flags,
-            event_id=None if event_id is None else np.array(event_id, EVENT_ID),
+        named = {"detid": detid, "row": row, "col": col, "adc": adc}
+        columns = {name: integers(name, column) for name, column in named.items()}
+        flags = None if flag is None else np.array(flag, bool).ravel()
+        given = Columns(**columns, flag=flags)
+        offsets, sorted_events = by_event(integers("event", event), given, n_events)
+        made = cls._from_columns(
+            detector, offsets, sorted_events, event_id=event_id, duplicates=duplicates
         )
+        # what was in order and of the right type may still be the caller's, who may change it
+        own = {k: getattr(made, k).copy() for k in columns if getattr(made, k) is columns[k]}
+        return replace(made, **own) if own else made
+
+    @classmethod
+    def _from_columns(
+        cls,
+        detector: Detector,
+        offsets: NDArray[np.int64],
+        columns: Columns,
+        *,
+        event_id: NDArray[Any] | None = None,
+        duplicates: Literal["error", "sum"] = "error",
+        first_event: int = 0,
+    ) -> Digis:
+        """Check and sort columns of integers whose events stand one after the other.
+
+        `first_event` is added to the event numbers in errors.
+        """
+        if event_id is not None and len(event_id) != len(offsets) - 1:
+            raise PixlabError(f"{len(event_id)} event ids for {len(offsets) - 1} events")
+        offsets, kept = ordered(detector, offsets, columns, duplicates, first_event)
+        ids = None if event_id is None else np.array(event_id, EVENT_ID)
+        return cls(detector, offsets, *kept, ids)
 
     @classmethod
     def _from_sorted(
@@ -204,9 +160,7 @@ class Digis:
         event_id: NDArray[Any] | None = None,
         first_event: int = 0,
     ) -> Digis:
-        """Digis of columns that are in order already, for decoders: `from_arrays` without the sort.
-
-        Everything is still checked; `first_event` is added to the event numbers in errors.
+        """Digis of columns that are in order already, for decoders: another order is an error.
 
         Raises
         ------
@@ -217,32 +171,18 @@ class Digis:
         n = len(detid)
         if offsets[0] != 0 or offsets[-1] != n or (offsets[1:] < offsets[:-1]).any():
             raise PixlabError("the offsets of the events do not fit the digis")
-        if event_id is not None and len(event_id) != len(offsets) - 1:
-            raise PixlabError(f"{len(event_id)} event ids for {len(offsets) - 1} events")
-        digis = cls(detector, offsets, detid, row, col, adc, flag, event_id)
         if any(len(c) != n for c in (row, col, adc)) or (flag is not None and len(flag) != n):
             raise PixlabError("the columns of the digis differ in length")
-        if not n:
-            return digis
-        frames = digis.frames  # finds unknown ids
-        rows, cols = detector.rows, detector.cols
-        if row.max() >= rows.min() or col.max() >= cols.min() or adc.max() > detector.adc_max:
-            event = digis.event + first_event
-            values: dict[str, Any] = {"event": event, "detid": detid}
-            values |= {"row": row, "col": col, "adc": adc}
-            _check_range("row", values, rows[digis.module])
-            _check_range("col", values, cols[digis.module])
-            _check_range("adc", values, detector.adc_max + 1)
-        pixel = row.astype(np.uint32) << np.uint32(16) | col
-        rising = pixel[1:] > pixel[:-1]
-        rising[frames.offsets[1:-1] - 1] = True
-        ahead = frames.event[1:] == frames.event[:-1]
-        if not rising.all() or (ahead & (frames.module[1:] <= frames.module[:-1])).any():
-            # the slow way finds the duplicate and names it
-            event = digis.event + first_event
-            cls.from_arrays(event, detid, row, col, adc, detector=detector)
+        columns = Columns(detid, row, col, adc, flag)
+        found = cls._from_columns(
+            detector, offsets, columns, event_id=event_id, first_event=first_event
+        )
+        if any(
+            getattr(found, k) is not column and not np.array_equal(getattr(found, k), column)
+            for k, column in (("detid", detid), ("row", row), ("col", col))
+        ):
             raise PixlabError("the digis are not in order of event, module, row and column")
-        return digis
+        return found
 
     @classmethod
     def from_pandas(
@@ -268,21 +208,9 @@ class Digis:
         PixlabError
             As `from_arrays`, or if a column is missing, has gaps or occurs twice.
         """
-        named = [name for name in frame.index.names if name is not None]
-        table = frame.reset_index(level=named) if named else frame
-        names = [str(name).lower() for name in table.columns]
-        columns = {name: table.iloc[:, names.index(name)] for name in names}
-        _check_columns({"event", *_FIELDS}, names)
-        for name in ("event", *_FIELDS, "flag"):
-            if name in columns and columns[name].isna().any():
-                raise PixlabError(f"column '{name}' has rows without a value", "fill or drop them")
-        flag = columns.get("flag")
+        columns = pandas_columns(frame)
         return cls.from_arrays(
-            **{name: columns[name].to_numpy() for name in ("event", *_FIELDS)},
-            detector=detector,
-            n_events=n_events,
-            flag=None if flag is None else flag.to_numpy(),
-            duplicates=duplicates,
+            **columns, detector=detector, n_events=n_events, duplicates=duplicates
         )
 
     @classmethod
@@ -308,31 +236,7 @@ class Digis:
         PixlabError
             As `from_arrays`, or if a field is missing, occurs twice or is no list an event.
         """
-        import awkward as ak
-
-        names = [name.lower() for name in ak.fields(array)]
-        _check_columns(set(_FIELDS), names)
-        values: dict[str, Any] = {}
-        counts: NDArray[Any] | None = None
-        for name, field in zip(names, ak.fields(array), strict=True):
-            if name not in (*_FIELDS, "flag"):
-                continue
-            lists = array[field]
-            if lists.ndim != 2 or ak.any(ak.is_none(lists)) or ak.any(ak.is_none(lists, axis=1)):
-                raise PixlabError(f"field '{name}' is no list of numbers an event, without gaps")
-            number = ak.to_numpy(ak.num(lists))
-            if counts is not None and not np.array_equal(number, counts):
-                event = int(np.flatnonzero(number != counts)[0])
-                raise PixlabError(f"event {event}: field '{name}' has another length than others")
-            counts, values[name] = number, ak.to_numpy(ak.flatten(lists))
-        assert counts is not None  # there are all of _FIELDS
-        return cls.from_arrays(
-            np.repeat(np.arange(len(counts)), counts),
-            **values,
-            detector=detector,
-            n_events=len(counts),
-            duplicates=duplicates,
-        )
+        return cls.from_arrays(**awkward_columns(array), detector=detector, duplicates=duplicates)
 
     @classmethod
     def empty(cls, detector: str | Detector, n_events: int = 0) -> Digis:
@@ -388,12 +292,7 @@ class Digis:
     @cached_property
     def frames(self) -> Frames:
         """Where each module's digis of one event begin and end."""
-        n = self.n_digis
-        change = np.ones(n + 1, bool)
-        if n:
-            np.not_equal(self.detid[1:], self.detid[:-1], out=change[1:-1])
-            change[self.offsets] = True
-        offsets = np.flatnonzero(change).astype(np.int64)
+        offsets = run_starts(self.offsets, self.detid)
         first = offsets[:-1]
         event = np.searchsorted(self.offsets, first, side="right") - 1
         return Frames(offsets, event, self.detector.index(self.detid[first]))
@@ -489,21 +388,12 @@ class Digis:
 
     # -- other containers -------------------------------------------------------------------
     def to_awkward(self) -> awkward.Array:
-        """Events of records ``{detid, row, col, adc}``."""
-        import awkward as ak
-
-        layout = ak.zip({k: getattr(self, k) for k in ("detid", "row", "col", "adc")})
-        return ak.unflatten(layout, np.diff(self.offsets))
+        """Events of records ``{detid, row, col, adc}`` (and ``flag``)."""
+        return to_awkward(self)
 
     def to_pandas(self) -> pandas.DataFrame:
         """One row a digi: event, detid, row, col, adc (and flag)."""
-        import pandas as pd
-
-        columns = {"event": self.event, "detid": self.detid, "row": self.row, "col": self.col}
-        frame = pd.DataFrame(columns | {"adc": self.adc})
-        if self.flag is not None:
-            frame["flag"] = self.flag
-        return frame
+        return to_pandas(self)
 
     # -- equality and display ---------------------------------------------------------------
     def __eq__(self, other: object) -> bool:
@@ -540,48 +430,4 @@ class Digis:
             f"<b>Digis</b>, detector {self.detector.name}: {len(self):,} events, "
             f"{self.n_digis:,} digis<table><thead><tr><th>layer</th><th>digis</th>"
             f"<th>digis / event</th></tr></thead><tbody>{rows}</tbody></table>"
-        )
-
-
-def _check_columns(needed: set[str], names: list[str]) -> None:
-    """Whether each of the needed columns is there, once."""
-    for name in sorted(needed):
-        if names.count(name) != 1:
-            what = "occurs twice" if name in names else "is missing"
-            raise PixlabError(
-                f"column '{name}' {what} (there are {', '.join(names[:12]) or 'none'})",
-                f"digis need the columns {', '.join(sorted(needed))}, each once",
-            )
-
-
-def _integers(name: str, column: ArrayLike) -> NDArray[Any]:
-    values = np.asarray(column)
-    if values.ndim != 1:
-        raise PixlabError(f"column '{name}' has {values.ndim} dimensions, one is needed")
-    if values.dtype.kind not in "iu" and len(values):
-        raise PixlabError(
-            f"column '{name}' holds {values.dtype}, integers are needed",
-            f"convert it, for instance with {name}.astype('int64')",
-        )
-    return values.astype(np.int64) if values.dtype.kind not in "iu" else values
-
-
-def _modules_of(detector: Detector, detid: NDArray[Any]) -> NDArray[np.int32]:
-    """Module table index of each digi; ids come in runs, so only their beginnings are looked up."""
-    if not len(detid):
-        return np.zeros(0, np.int32)
-    start = np.flatnonzero(np.concatenate([[True], detid[1:] != detid[:-1]]))
-    return np.repeat(detector.index(detid[start]), np.diff(np.append(start, len(detid))))
-
-
-def _check_range(name: str, values: dict[str, NDArray[Any]], limit: Any) -> None:
-    column = values[name]
-    bad = (column >= limit) if column.dtype.kind == "u" else (column < 0) | (column >= limit)
-    if bad.any():
-        i = int(np.flatnonzero(bad)[0])
-        top = int(np.broadcast_to(limit, column.shape)[i]) - 1
-        raise PixlabError(
-            f"event {int(values['event'][i])}, module {int(values['detid'][i])}: "
-            f"{name} {int(column[i])} is outside 0 to {top}",
-            "check the column, or choose the detector that the file was made with",
         )
