@@ -15,7 +15,8 @@ from pixlab.cli.show import pairs
 if TYPE_CHECKING:
     from pixlab.digis import Digis
 
-__all__ = ["COMMANDS", "OUTPUT", "Source", "as_json", "load", "name_of", "reading", "source"]
+__all__ = ["COMMANDS", "OUTPUT", "Source", "as_json", "load", "name_of", "premix", "reading"]
+__all__ += ["source", "tolerance"]
 
 OUTPUT = click.Path(path_type=Path, dir_okay=False)
 
@@ -73,6 +74,16 @@ class Events(click.ParamType[slice]):
 
 
 source = click.argument("source", type=Source())
+tolerance = click.option(
+    "--tolerance",
+    default="transparent",
+    show_default=True,
+    help="How far decoded digis may be from original ones: transparent, analysis, loose, or a "
+    "TOML file.",
+)
+premix = click.option(
+    "--premix", is_flag=True, help="Also compare after pre-mixing with another event."
+)
 as_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 
 
@@ -285,13 +296,8 @@ def decompress(source: Path, out: Path) -> None:
 @click.command(cls=Command)
 @click.argument("original", type=Source())
 @click.argument("decoded", type=Source())
-@click.option(
-    "--tolerance",
-    default="transparent",
-    show_default=True,
-    help="How far DECODED may be from ORIGINAL: transparent, analysis, loose, or a TOML file.",
-)
-@click.option("--premix", is_flag=True, help="Also compare after pre-mixing with another event.")
+@tolerance
+@premix
 @reading
 @as_json
 def compare(

@@ -16,12 +16,10 @@ from typing import Any, ClassVar
 
 import numpy as np
 import param
+from numba import njit
 from numpy.typing import DTypeLike, NDArray
 
 from pixlab.codecs.base import Chunk, Codec, Model
-from pixlab.codecs.hitmaps import to_digis
-from pixlab.coding.positions import column_order
-from pixlab.coding.sections import Hits
 from pixlab.detectors import Detector
 from pixlab.digis import Digis
 from pixlab.errors import FormatError, PixlabError
@@ -290,14 +288,18 @@ def in_columns(digis: Digis) -> tuple[dict[str, Array], Array]:
     """
     frames, detector = digis.frames, digis.detector
     lengths = np.diff(frames.offsets)
-    columns = (frames.offsets, digis.row, digis.col, detector.cols, frames.module)
-    order = column_order(*(np.array(c) for c in columns))  # writable, as it is compiled for
+    order = order_in_frames(frames.offsets, digis.col)  # digis stand by row, then column
     height = np.repeat(detector.rows[frames.module].astype(np.int64), lengths)
     place = (digis.col.astype(np.int64) * height + digis.row)[order]
     steps = np.diff(place, prepend=0)
     steps[frames.offsets[:-1]] = place[frames.offsets[:-1]]
     counts = np.bincount(frames.event, minlength=len(digis))
-    found = {"events": counts, "modules": frames.module, "lengths": lengths, "positions": steps}
+    found: dict[str, Array] = {
+        "events": counts,
+        "modules": frames.module,
+        "lengths": lengths,
+        "positions": steps,
+    }
     return {name: column.astype(np.uint32) for name, column in found.items()}, order
 
 
@@ -329,6 +331,49 @@ def from_columns(
     height = np.repeat(rows, lengths)
     col = place // height
     row = (place - col * height).astype(np.uint16)
-    offsets = np.append(first, len(steps)).astype(np.int64)
-    hits = Hits(event, modules.astype(np.int32), offsets, row, col.astype(np.uint16))
-    return to_digis(detector, len(counts), hits, adc)
+    order = order_in_frames(np.append(first, len(steps)), row)
+    of_event = np.bincount(event, lengths, len(counts)).astype(np.int64)
+    return Digis(
+        detector=detector,
+        offsets=np.concatenate([[0], np.cumsum(of_event)]),
+        detid=np.repeat(detector.detid[modules], lengths),
+        row=row[order],
+        col=col.astype(np.uint16)[order],
+        adc=adc.astype(np.uint16)[order],
+    )
+
+
+def order_in_frames(offsets: Array, key: Array) -> NDArray[np.int64]:
+    """Order that sorts the digis of each frame by a key below 2^16 and leaves equal ones as they are."""
+    # copies are writable and contiguous, as the kernel is compiled for
+    return _order(np.array(offsets, np.int64), np.array(key, np.uint16))
+
+
+@njit(cache=True, nogil=True)
+def _order(offsets, key):  # type: ignore[no-untyped-def]
+    order = np.empty(len(key), np.int64)
+    counts = np.zeros(1 << 16, np.int64)
+    for f in range(len(offsets) - 1):
+        begin, end = offsets[f], offsets[f + 1]
+        if end - begin <= 48:  # insertion is faster for the few digis of most modules
+            for i in range(begin, end):
+                j = i
+                while j > begin and key[order[j - 1]] > key[i]:
+                    order[j] = order[j - 1]
+                    j -= 1
+                order[j] = i
+            continue
+        top = np.int64(0)
+        for i in range(begin, end):
+            counts[key[i]] += 1
+            top = max(top, np.int64(key[i]))
+        place = begin
+        for k in range(top + 1):
+            count = counts[k]
+            counts[k] = place
+            place += count
+        for i in range(begin, end):
+            order[counts[key[i]]] = i
+            counts[key[i]] += 1
+        counts[: top + 1] = 0
+    return order

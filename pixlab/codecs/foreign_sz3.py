@@ -36,6 +36,7 @@ class SZ3(Zstd):
 
     key: ClassVar[str] = "sz3"
     package: ClassVar[str] = "pysz"
+    searched: ClassVar[tuple[str, ...]] = ("max_error",)
 
     level = param.Integer(
         default=9, bounds=(1, 22), doc="compression level of Zstandard, for all but the counts"

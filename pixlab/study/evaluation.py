@@ -62,6 +62,7 @@ def evaluate(
     model: Model,
     events: Digis | Callable[[], Iterable[Digis]],
     *,
+    premixed: bool = False,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
     """Compress to a real file, decompress it, compare: one row of a sweep's table.
@@ -73,6 +74,8 @@ def evaluate(
     events : Digis or function
         Events that it was not fitted on; where they do not fit into memory, a function that gives
         them block by block, each time anew.
+    premixed : bool
+        Compare after pre-mixing too.
     progress : callable, optional
         Told how far it is.
 
@@ -100,7 +103,7 @@ def evaluate(
             for block in blocks():
                 with decoding.running():
                     decoded = reader.read(start, start + len(block))
-                part = compare(block, decoded)
+                part = compare(block, decoded, premixed=premixed)
                 comparison = part if comparison is None else comparison + part
                 start += len(block)
                 tell(progress, 0.4 + 0.6 * start / max(reader.count, 1), "decoding")

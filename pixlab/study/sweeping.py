@@ -25,7 +25,7 @@ from pixlab.study.split import Split
 from pixlab.study.table import COLUMNS, HIDDEN, Sweep
 from pixlab.study.tasks import FACTS, perform, row_task
 
-__all__ = ["CODEBOOK_SIZES", "default_codecs", "sweep"]
+__all__ = ["CODEBOOK_SIZES", "assemble", "default_codecs", "sweep"]
 
 CODEBOOK_SIZES = (16, 32, 64, 128, 256, 512, 1024, 2048, 4096)
 _ALONE = 2_000_000  # digis times settings below which starting processes does not pay
@@ -58,6 +58,7 @@ def sweep(
     branch: str | None = None,
     detector: str | Detector | None = None,
     source: str = "",
+    premixed: bool = False,
     jobs: int | None = None,
     progress: Progress | None = None,
 ) -> Sweep:
@@ -80,6 +81,8 @@ def sweep(
         As for `pixlab.read`, where a path is given.
     source : str, optional
         Name of the file or sample, kept in the table; default: the path.
+    premixed : bool
+        Compare after pre-mixing too, as `pixlab.compare` does; tolerances then hold for both.
     jobs : int, optional
         Processes at a time. Default: one a core, or none but this one where little is to be done.
         Rows do not depend on it, but for their times.
@@ -104,7 +107,7 @@ def sweep(
         if isinstance(codec, Foreign):
             codec.require()
     split = Split.of(digis, fit_events=fit_events, events=events, branch=branch, detector=detector)
-    tasks = [FACTS, *(row_task(codec) for codec in chosen)]
+    tasks = [FACTS, *(row_task(codec, premixed=premixed) for codec in chosen)]
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         journal = None
@@ -126,7 +129,7 @@ def sweep(
                 report.several({place: (1.0, "")})
         tell(progress, 1.0, "")
         facts, *rows = (read_result(path) or {} for path in paths)
-        found = _assemble(rows, facts, chosen, split, source or split.path)
+        found = assemble(rows, facts, chosen, split, source or split.path)
         if out is not None and journal is not None:
             found.save(out)
             journal.clear()
@@ -164,7 +167,7 @@ class _Report:
         return lambda done, text: self.several({place: (min(done, 0.999), text)})
 
 
-def _assemble(
+def assemble(
     rows: list[dict[str, Any]],
     facts: dict[str, Any],
     codecs: list[Codec],

@@ -17,9 +17,9 @@ FACTS: dict[str, Any] = {"what": "facts"}  # what is true of the events, whateve
 _FIT = 0.6  # share of the time of a row, roughly
 
 
-def row_task(codec: Codec) -> dict[str, Any]:
+def row_task(codec: Codec, *, premixed: bool = False) -> dict[str, Any]:
     """The task of fitting and measuring one setting."""
-    return {"what": "row", "codec": codec.key, "knobs": codec.knobs()}
+    return {"what": "row", "codec": codec.key, "knobs": codec.knobs(), "premixed": premixed}
 
 
 def perform(task: dict[str, Any], split: Split, progress: Progress | None = None) -> dict[str, Any]:
@@ -45,6 +45,7 @@ def perform(task: dict[str, Any], split: Split, progress: Progress | None = None
     row = evaluate(
         model,
         split.blocks,
+        premixed=task["premixed"],
         progress=lambda done, what: tell(progress, _FIT + (1 - _FIT) * done, what),
     )
     return {**row, "fit_s": watch.wall, "fit_cpu_s": watch.cpu}
