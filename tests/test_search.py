@@ -22,14 +22,14 @@ def digis():
 
 # -- real codecs ----------------------------------------------------------------------------
 def test_it_finds_what_trying_everything_finds(digis):
-    tolerances = {"charge_rms": 0.06, "charge_mean": 0.01}
+    tolerances = {"charge_rms": 0.06, "shift_col": 12.0}
     found = find(digis, "scalar", tolerances, knobs={"levels": (3, 24)})
     rates = {}
     for levels in range(3, 25):
         row = evaluate(ScalarQuantizer(levels=levels).fit(digis[:3]), digis[3:])
         if pixlab.Comparison.from_json(row["comparison"]).passed(tolerances):
             rates[levels] = row["bits_per_digi"]
-    assert 0 < len(rates) < 15
+    assert 0 < len(rates) < 22
     assert found
     assert found.codec.levels == min(rates, key=rates.get)
     assert found.best.table["bits_per_digi"][0] == min(rates.values())
