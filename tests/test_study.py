@@ -35,7 +35,7 @@ from pixlab.study import (
     sweep,
 )
 from pixlab.study.journal import Journal
-from pixlab.study.workers import cores
+from pixlab.study.machine import cores
 from tests.helpers import random_digis
 
 

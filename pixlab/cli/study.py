@@ -1,4 +1,4 @@
-"""Commands that study codecs and end in a table: sweep, find."""
+"""Commands that study codecs and end in a table: sweep, find, bench."""
 
 from __future__ import annotations
 
@@ -299,4 +299,86 @@ def find(
     raise click.exceptions.Exit(0 if found else OUTSIDE)
 
 
-COMMANDS = [sweep, find]
+# what a bench is printed with, likewise
+_BENCH: tuple[tuple[str, bool, Callable[[dict[str, Any]], str]], ...] = (
+    ("codec", False, lambda row: str(row["label"])),
+    ("bits/\ndigi", False, lambda row: f"{row['bits_per_digi']:.2f}"),
+    ("x ROOT\nZSTD-4", False, lambda row: f"{row['ratio_root_zstd4']:.2f}"),
+    ("x ROOT\nLZMA-4", True, lambda row: f"{row['ratio_root_lzma4']:.2f}"),
+    ("encode\n1 core", False, lambda row: f"{row['encode_mdigi_s']:.1f}"),
+    ("decode\n1 core", False, lambda row: f"{row['decode_mdigi_s']:.1f}"),
+    ("encode\nall", True, lambda row: f"{row['encode_all_mdigi_s']:.1f}"),
+    ("decode\nall", True, lambda row: f"{row['decode_all_mdigi_s']:.1f}"),
+    ("speed-\nup", False, lambda row: f"{row['encode_speedup']:.1f}"),
+    ("speed-\nup", True, lambda row: f"{row['decode_speedup']:.1f}"),
+    ("memory\nMB", False, lambda row: f"{row['memory_mb']:.0f}"),
+    ("inside", False, lambda row: str(row["inside"])),
+)
+_BENCH_LEGEND = """Fitted on {fitted_on}, measured on {measured_on}. bits/digi: every byte of the file, the model
+spread over 1,000 events. x ROOT: {root_reference}. Speeds in Mdigi/s: CPU time on one core, elapsed
+time on all {cores}; speed-up: elapsed time on one core over that on all, encoding{and_decoding}. Of ROOT
+only the time inside ROOT counts. Memory: of the process, all that it had loaded included. inside: the
+strictest tolerances that every layer is inside."""
+
+
+@click.command(cls=SweepCommand)
+@source
+@click.option(
+    "--codec",
+    "codecs",
+    type=CodecName(),
+    multiple=True,
+    help="Who takes part; may be repeated.  [default: all that are installed]",
+)
+@click.option(
+    "--repeats",
+    type=click.IntRange(1),
+    default=3,
+    show_default=True,
+    help="How often each time is taken; the best counts.",
+)
+@fit_events
+@reading
+@as_json
+def bench(
+    source: Path,
+    codecs: tuple[str, ...],
+    repeats: int,
+    fit_events: int | None,
+    as_json: bool,
+    events: slice | None,
+    branch: str | None,
+    detector: str | None,
+    **knobs: Any,
+) -> None:
+    """Own and foreign codecs side by side: bytes, speed, memory.
+
+    All are measured in one run on the same events of SOURCE, the second half; models are fitted on the
+    first.
+    """
+    from pixlab.study import bench as run
+
+    with bar("bench") as progress:
+        found = run(
+            source,
+            codecs_from(codecs, knobs) if codecs else None,
+            repeats=repeats,
+            fit_events=fit_events,
+            events=events,
+            branch=branch,
+            detector=detector,
+            source=name_of(source),
+            progress=progress,
+        )
+    if as_json:
+        print_json(found.to_dict())
+        return
+    room = width() >= ROOMY
+    columns = [(heading, text) for heading, wide, text in _BENCH if room or not wide]
+    rows = found.table.to_dict(orient="records")
+    headings = [heading for heading, _ in columns]
+    table(found.source, headings, ([text(row) for _, text in columns] for row in rows))
+    note(_BENCH_LEGEND.format(**found.provenance, and_decoding=", decoding" if room else ""))
+
+
+COMMANDS = [sweep, find, bench]

@@ -37,6 +37,7 @@ class Foreign(Codec):
 
     package: ClassVar[str] = ""  # what Python imports; "" if it is there anyway
     extra: ClassVar[str] = "foreign"  # of pixlab, that installs it
+    quick: ClassVar[bool] = True  # whether it may take part where nobody asked for it
 
     @classmethod
     def installed(cls) -> bool:

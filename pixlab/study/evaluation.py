@@ -3,59 +3,23 @@
 from __future__ import annotations
 
 import tempfile
-import time
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
 from pixlab.codecs import Codec, Model
-from pixlab.codecs.foreign_process import usage
 from pixlab.digis import Digis
 from pixlab.errors import PixlabError
 from pixlab.io import compress
 from pixlab.io.pxl import PxlReader
 from pixlab.physics import TOLERANCES, Comparison, compare
 from pixlab.progress import Progress, tell
+from pixlab.study.timing import Stopwatch
 
-__all__ = ["MODEL_EVENTS", "NO_TOLERANCE", "Stopwatch", "evaluate", "label_of", "strictest"]
+__all__ = ["MODEL_EVENTS", "NO_TOLERANCE", "evaluate", "label_of", "strictest"]
 
 MODEL_EVENTS = 1000  # events over which a model's bytes are spread: one file of a library
 NO_TOLERANCE = "none"
-
-
-class Stopwatch:
-    """Elapsed and CPU seconds of what runs in its blocks; CPU of all threads and of foreign codecs."""
-
-    def __init__(self) -> None:
-        self.wall = self.cpu = 0.0
-
-    @contextmanager
-    def running(self) -> Iterator[None]:
-        """Count the time of this block."""
-        wall, cpu = time.perf_counter(), _cpu()
-        try:
-            yield
-        finally:
-            self.wall += time.perf_counter() - wall
-            self.cpu += _cpu() - cpu
-
-    def without(self, blocks: Iterable[Digis]) -> Iterator[Digis]:
-        """The same blocks; the time that making them takes is not counted."""
-        found = iter(blocks)
-        while True:
-            outside = Stopwatch()
-            with outside.running():
-                block = next(found, None)
-            self.wall -= outside.wall
-            self.cpu -= outside.cpu
-            if block is None:
-                return
-            yield block
-
-
-def _cpu() -> float:
-    return time.process_time() + usage().cpu
 
 
 def evaluate(

@@ -20,6 +20,7 @@ from pixlab.progress import Progress, tell
 from pixlab.study import workers
 from pixlab.study.costs import payback
 from pixlab.study.journal import Journal, read_result, write_result
+from pixlab.study.machine import cores
 from pixlab.study.reference import REFERENCES
 from pixlab.study.split import Split
 from pixlab.study.table import COLUMNS, HIDDEN, Sweep
@@ -120,7 +121,7 @@ def sweep(
         report = _Report(len(tasks), todo, [c.key for c in chosen], progress)
         if _processes(jobs, split, len(todo)) > 1:
             work = [(tasks[i], paths[i]) for i in todo]
-            workers.run(work, split.on_disk(folder), jobs or workers.cores(), report.several)
+            workers.run(work, split.on_disk(folder), jobs or cores(), report.several)
         else:
             for place, i in enumerate(todo):
                 report.several({place: (0.0, "")})
@@ -141,7 +142,7 @@ def _processes(jobs: int | None, split: Split, n: int) -> int:
         return min(jobs, n)
     if not split.block and split.held_digis * n < _ALONE:
         return 1
-    return min(workers.cores(), n)
+    return min(cores(), n)
 
 
 class _Report:
