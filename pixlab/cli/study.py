@@ -337,6 +337,9 @@ strictest tolerances that every layer is inside."""
     show_default=True,
     help="How often each time is taken; the best counts.",
 )
+@click.option(
+    "--parallel/--no-parallel", default=True, show_default=True, help="Measure all cores too."
+)
 @fit_events
 @reading
 @as_json
@@ -344,6 +347,7 @@ def bench(
     source: Path,
     codecs: tuple[str, ...],
     repeats: int,
+    parallel: bool,
     fit_events: int | None,
     as_json: bool,
     events: slice | None,
@@ -363,6 +367,7 @@ def bench(
             source,
             codecs_from(codecs, knobs) if codecs else None,
             repeats=repeats,
+            parallel=parallel,
             fit_events=fit_events,
             events=events,
             branch=branch,

@@ -111,6 +111,7 @@ def bench(
     codecs: Sequence[Codec] | None = None,
     *,
     repeats: int = 3,
+    parallel: bool = True,
     fit_events: int | None = None,
     events: Any = None,
     branch: str | None = None,
@@ -129,6 +130,8 @@ def bench(
         Who takes part; default `default_contenders`.
     repeats : int
         How often each time is taken; the best counts.
+    parallel : bool
+        Whether to measure on all cores too, on a longer sample; if not, those columns are NaN.
     fit_events, events, branch, detector, source, progress
         As for `sweep`.
 
@@ -151,7 +154,7 @@ def bench(
         if isinstance(codec, Foreign):
             codec.require()
     split = Split.of(digis, fit_events=fit_events, events=events, branch=branch, detector=detector)
-    tasks = [FACTS, *(speed_task(codec, repeats) for codec in chosen)]
+    tasks = [FACTS, *(speed_task(c, repeats=repeats, parallel=parallel) for c in chosen)]
     names = ["events", *(codec.key for codec in chosen)]
 
     def report(state: dict[int, tuple[float, str]]) -> None:
@@ -168,6 +171,7 @@ def bench(
     table = pd.DataFrame(rows)
     for name in REFERENCES:
         table[f"ratio_{name}"] = facts[name] / (table["bits_per_digi"] * table["digis"] / 8)
+    table = table.reindex(columns=list(dict.fromkeys([*table, *BENCH_COLUMNS])))
     knobs = list(dict.fromkeys(k for codec in chosen for k in codec.knobs()))
     metrics = [m for m in METRICS if m in table]
     provenance = {

@@ -24,9 +24,9 @@ def row_task(codec: Codec, *, premixed: bool = False) -> dict[str, Any]:
     return {"what": "row", "codec": codec.key, "knobs": codec.knobs(), "premixed": premixed}
 
 
-def speed_task(codec: Codec, repeats: int) -> dict[str, Any]:
-    """The task of fitting and measuring one setting, with its speed and memory."""
-    return row_task(codec) | {"what": "speed", "repeats": repeats}
+def speed_task(codec: Codec, **how: Any) -> dict[str, Any]:
+    """The task of fitting and measuring one setting, with what `time_codec` says of it."""
+    return row_task(codec) | {"what": "speed", "timing": how}
 
 
 def perform(task: dict[str, Any], split: Split, progress: Progress | None = None) -> dict[str, Any]:
@@ -58,7 +58,7 @@ def perform(task: dict[str, Any], split: Split, progress: Progress | None = None
     row |= {"fit_s": watch.wall, "fit_cpu_s": watch.cpu}
     if task["what"] == "speed":
         test = Digis.concatenate(list(split.blocks()))
-        row |= time_codec(model, test, repeats=task["repeats"])
+        row |= time_codec(model, test, **task["timing"])
     return row
 
 

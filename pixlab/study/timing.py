@@ -54,7 +54,9 @@ class Stopwatch:
             yield block
 
 
-def time_codec(model: Model, digis: Digis, *, repeats: int = 3) -> dict[str, float]:
+def time_codec(
+    model: Model, digis: Digis, *, repeats: int = 3, parallel: bool = True
+) -> dict[str, float]:
     """Speed and memory of a model, on events that it was not fitted on.
 
     On one core as CPU time; on one core and on all as elapsed time, of a longer sample: the events
@@ -70,6 +72,8 @@ def time_codec(model: Model, digis: Digis, *, repeats: int = 3) -> dict[str, flo
         The events.
     repeats : int
         How often each time is taken.
+    parallel : bool
+        Whether to measure on all cores too.
 
     Returns
     -------
@@ -81,14 +85,20 @@ def time_codec(model: Model, digis: Digis, *, repeats: int = 3) -> dict[str, flo
     model.decode(model.encode(digis))  # compiles, and starts foreign processes
     n = max(digis.n_digis, 1)
     found: dict[str, float] = {}
+    forget_peak()
     with on_one_core():
         for verb, work in _verbs(model, digis).items():
             times = [_seconds(work, kind) for _ in range(repeats)]
             found[f"{verb}_mdigi_s"] = n / min(times) / _MEGA
+    if parallel:
+        found |= _on_all_cores(model, digis, repeats)
+    return found | {"memory_mb": (peak_memory() + usage().memory) / _MEGA}
+
+
+def _on_all_cores(model: Model, digis: Digis, repeats: int) -> dict[str, float]:
     long = _longer(digis, _CHUNKS_A_CORE * cores() * base.CHUNK_DIGIS)
-    both = _verbs(model, long)
-    forget_peak()
-    for verb, work in both.items():
+    found = {}
+    for verb, work in _verbs(model, long).items():
         alone, together = [], []
         for _ in range(repeats):  # in turn, so that a busy moment meets both
             with on_one_core():
@@ -96,7 +106,7 @@ def time_codec(model: Model, digis: Digis, *, repeats: int = 3) -> dict[str, flo
             together.append(_seconds(work, "wall"))
         found[f"{verb}_all_mdigi_s"] = long.n_digis / min(together) / _MEGA
         found[f"{verb}_speedup"] = min(alone) / min(together)
-    return found | {"memory_mb": (peak_memory() + usage().memory) / _MEGA}
+    return found
 
 
 def _verbs(model: Model, digis: Digis) -> dict[str, Callable[[], object]]:
