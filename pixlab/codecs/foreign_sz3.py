@@ -99,7 +99,7 @@ class SZ3Model(ForeignModel):
 
     def _decode(self, chunk: Chunk) -> Digis:
         self.codec.require()
-        counts, modules, lengths, steps = self._read_positions(chunk)
+        counts, modules, lengths, steps = self._read_positions(chunk, chunk.n_digis)
         of_event = np.bincount(
             np.repeat(np.arange(chunk.n_events), counts), lengths, minlength=chunk.n_events
         ).astype(np.int64)
