@@ -1,4 +1,4 @@
-"""Digis clustered a second, and events compared, on one core.
+"""Digis clustered a second on one core.
 
 ``python benchmarks/bench_clusters.py [FILE.npz]``; without a file, made-up clumps at the density of
 a busy first layer.
@@ -14,7 +14,6 @@ import numpy as np
 
 from pixlab.clusters import cluster
 from pixlab.digis import Digis
-from pixlab.physics import compare
 
 
 def made_up(n_modules: int = 1856, clumps: int = 60, seed: int = 1) -> Digis:
@@ -57,19 +56,11 @@ def best(work: Callable[[], object], runs: int = 7) -> float:
 
 
 def main() -> None:
-    """Print both rates; what numba compiles is left out."""
+    """Print the rate; what numba compiles is left out."""
     digis = load(sys.argv[1]) if len(sys.argv) > 1 else made_up()
     found = cluster(digis)
     rate = digis.n_digis / best(lambda: cluster(digis)) / 1e6
     print(f"{digis.n_digis:,} digis, {len(found):,} clusters: {rate:.1f} Mdigi/s a core")
-
-    keep = np.random.default_rng(0).random(digis.n_digis) > 0.02
-    decoded = digis.select(mask=keep).with_adc(digis.adc[keep] // 8 * 8)
-    compare(digis, decoded)
-    seconds = best(lambda: compare(digis, decoded), 3)
-    print(
-        f"compared: {1e3 * seconds / len(digis):.0f} ms an event of {digis.n_digis / len(digis):,.0f} digis"
-    )
 
 
 if __name__ == "__main__":

@@ -13,10 +13,11 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from pixlab.detectors import Detector
 from pixlab.digis import Digis
 from pixlab.errors import PixlabError
 
-__all__ = ["premix"]
+__all__ = ["premix", "premixable"]
 
 # SimGeneral/MixingModule/python/SiPixelSimParameters_cfi.py: ElectronPerAdc, and the threshold of
 # Run 3 outside of the first barrel layer
@@ -98,6 +99,11 @@ def premix(
     )
 
 
+def premixable(detector: Detector) -> bool:
+    """Whether the counts of a detector are of the kind that `premix` adds."""
+    return _FULL <= detector.adc_max <= _DIGI_WORD
+
+
 def _check(signal: Digis, pileup: Digis, threshold: float, electrons_per_adc: float) -> None:
     detector = signal.detector
     if detector != pileup.detector:
@@ -106,7 +112,7 @@ def _check(signal: Digis, pileup: Digis, threshold: float, electrons_per_adc: fl
             f"'{pileup.detector.name}'",
             "read both with the same detector=",
         )
-    if not _FULL <= detector.adc_max <= _DIGI_WORD:
+    if not premixable(detector):
         raise PixlabError(
             f"counts of detector '{detector.name}' go up to {detector.adc_max}; pre-mixing adds "
             f"linear counts with a full scale of {_FULL}",

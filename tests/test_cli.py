@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 import urllib.request
+from itertools import islice
 
 import click
 import numpy as np
@@ -421,6 +422,59 @@ def test_compare_after_premixing(events, tmp_path):
     found = json.loads(run("compare", path, path, "--premix", "--json").stdout)
     assert found["premixed"]["table"]["efficiency"]["all"] == 1
     assert {check["stage"] for check in found["verdict"]["checks"]} == {"", "after pre-mixing"}
+
+
+def test_compare_in_full(events, tmp_path):
+    path, _ = events
+    found = json.loads(run("compare", path, path, "--full", "--json").stdout)
+    assert found["verdict"]["ok"] is True
+    assert found["premixed"]["table"]["fakes"]["all"] == 0
+    assert {row["metric"] for row in found["deep"]} >= {"fpd", "kpd", "auc", "coverage"}
+
+
+def test_compare_in_full_leaves_out_premixing_where_counts_do_not_allow_it(tmp_path):
+    path = tmp_path / "fei4.npz"
+    pixlab.write(random_digis("fei4", n_digis=300, n_modules=1), path)
+    found = json.loads(run("compare", path, path, "--full", "--json").stdout)
+    assert "premixed" not in found
+    assert "deep" in found
+    assert "premix" in refused("compare", path, path, "--premix")
+
+
+def test_compare_with_the_truth(tmp_path):
+    digis, truth = tmp_path / "sim.npz", tmp_path / "truth.npz"
+    succeeded("simulate", digis, "--events", 2, "--pileup", 5, "--seed", 3, "--truth", truth)
+    found = json.loads(run("compare", digis, digis, "--truth", truth, "--json").stdout)
+    assert {row["axis"] for row in found["resolution"]["hits"]} == {"row", "col"}
+    assert len(found["resolution"]["tracks"]) == 24
+    assert run("compare", digis, digis, "--truth", truth, "--events", "0:1").exit_code == 0
+    asked = ("compare", digis, digis, "--truth", truth, "--events", "1:2")
+    assert "--truth counts events from the first" in refused(*asked)
+    assert "no truth" in refused("compare", digis, digis, "--truth", digis)
+
+
+def test_compare_writes_what_it_is_asked_for(events, tmp_path, monkeypatch):
+    from pixlab.plots import paper
+
+    def few(*args, **more):
+        return islice(paper.figures(*args, **more), 2)
+
+    monkeypatch.setattr("pixlab.plots.page.figures", few)
+    monkeypatch.setattr("pixlab.plots.paper.album.figures", few)
+    path, digis = events
+    page, root, folder = (tmp_path / name for name in ("page.html", "dqm.root", "figures"))
+    flags = ("--report", page, "--histograms", root, "--plots", folder)
+    flags += ("--format", "pdf", "--format", "png", "--tolerance", "loose")
+    assert run("compare", path, path, *flags).exit_code == 0
+    assert "inside loose" in page.read_text()
+    assert str(path) in page.read_text()
+    assert sorted(p.suffix for p in folder.iterdir()) == [".pdf", ".pdf", ".png", ".png"]
+    import uproot
+
+    name = "PixelPhase1/Phase1_MechanicalView/num_digis_PXAll"
+    with uproot.open(root) as file:
+        for sample in ("original", "decoded"):
+            assert file[f"{sample}/{name}"].values(flow=True).sum() == len(digis)
 
 
 def test_simulate_is_what_the_library_makes(tmp_path):

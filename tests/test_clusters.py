@@ -240,3 +240,201 @@ def test_nothing_gives_nothing(n_events):
     assert found.digi_offsets.tolist() == [0]
     assert len(found.digis_of) == len(found.charge) == 0
     assert "0 clusters" in repr(found)
+
+
+# -- the rules of CMS, once more ----------------------------------------------------------------
+def accretion(d: Digis) -> list[tuple]:
+    """Clusters as PixelThresholdClusterizer finds them: a buffer of electrons, seeds, accretion.
+
+    Written from the rules and not from this library: pixels are marked as they are taken, a cluster
+    grows from a stack, a seed that is taken starts nothing.
+    """
+    found = []
+    frames, detector = d.frames, d.detector
+    for begin, end, module in zip(
+        frames.offsets[:-1], frames.offsets[1:], frames.module, strict=True
+    ):
+        buffer, seeds = {}, []
+        for i in range(begin, end):
+            charge = max(float(d.electrons[i]), 100.0)
+            if charge >= detector.channel_threshold:
+                buffer[int(d.row[i]), int(d.col[i])] = charge
+                if charge >= detector.seed_threshold:
+                    seeds.append((int(d.row[i]), int(d.col[i])))
+        for seed in seeds:
+            if seed not in buffer:
+                continue
+            taken, stack = [(seed, buffer.pop(seed))], [seed]
+            while stack:
+                r, c = stack.pop()
+                for near in [(r + i, c + j) for i in (-1, 0, 1) for j in (-1, 0, 1)]:
+                    if near in buffer:
+                        taken.append((near, buffer.pop(near)))
+                        stack.append(near)
+            total = sum(q for _, q in taken)
+            if total >= detector.cluster_threshold[module]:
+                rows, cols = zip(*(place for place, _ in taken), strict=True)
+                x = sum(q * (r + 0.5) for (r, _), q in taken) / total
+                y = sum(q * (c + 0.5) for (_, c), q in taken) / total
+                size = (len(taken), max(rows) - min(rows) + 1, max(cols) - min(cols) + 1)
+                found.append((int(begin), *size, round(total, 2), round(x, 6), round(y, 6)))
+    return sorted(found)
+
+
+def as_tuples(found) -> list[tuple]:
+    begin = found.digis.frames.offsets[found.frame]
+    columns = (begin, found.size, found.size_row, found.size_col)
+    whole = zip(*(c.tolist() for c in columns), strict=True)
+    rest = zip(found.charge.tolist(), found.row.tolist(), found.col.tolist(), strict=True)
+    return sorted(
+        (*a, round(q, 2), round(x, 6), round(y, 6))
+        for a, (q, x, y) in zip(whole, rest, strict=True)
+    )
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    name=st.sampled_from(["phase1", "phase1-run3"]),
+    density=st.floats(0.02, 0.6),
+    faint=st.booleans(),
+    seed=st.integers(0, 2**32 - 1),
+)
+def test_clusters_are_those_of_accretion_from_seeds(name, density, faint, seed):
+    rng = np.random.default_rng(seed)
+    hit = np.argwhere(rng.random((4, 14, 16)) < density)
+    detid = np.array([LAYER1, LAYER2, LAYER1 + 4, LAYER2 + 4])[hit[:, 0]]
+    # counts around the thresholds, or all of them
+    adc = rng.integers(0, 40 if faint else 256, len(hit))
+    # at the edges of the module and across the borders of its chips
+    row, col = hit[:, 1] + 73, (hit[:, 2] + 408) % 416
+    d = Digis.from_arrays(np.zeros(len(hit), int), detid, row, col, adc, detector=name, n_events=1)
+    assert as_tuples(cluster(d)) == accretion(d)
+
+
+@pytest.mark.parametrize(
+    ("pixels", "sizes"),
+    [
+        # a chain that touches at corners alone, in both directions
+        ([(0, 0, 90), (1, 1, 90), (2, 0, 90), (3, 1, 90), (2, 2, 90)], [5]),
+        # a knight's move away is not near
+        ([(5, 5, 90), (6, 7, 90), (7, 5, 90)], [1, 1, 1]),
+        # a ring around a pixel that was not read out, and one inside of it that touches no one
+        ([(r, c, 90) for r in (0, 4) for c in range(5)]
+         + [(r, c, 90) for r in (1, 2, 3) for c in (0, 4)] + [(2, 2, 90)], [1, 16]),
+        # the seed is at the far end: what is in front of it joins all the same
+        ([(0, c, 5) for c in range(4)] + [(0, 4, 90)], [5]),
+        # two seeds, one cluster
+        ([(0, 0, 90), (0, 1, 5), (0, 2, 90)], [3]),
+        # first and last row and column of the module, and not their neighbours on the other side
+        ([(0, 0, 90), (0, 415, 90), (159, 0, 90), (159, 415, 90), (1, 1, 90)], [1, 1, 1, 2]),
+        # across the border of two chips, where pixels are of double size
+        ([(79, 51, 90), (80, 52, 90)], [2]),
+    ],
+)  # fmt: skip
+def test_shapes_by_hand(pixels, sizes):
+    found = cluster(digis(pixels))
+    assert sorted(found.size.tolist()) == sizes
+    assert as_tuples(found) == accretion(digis(pixels))
+
+
+def test_a_group_without_a_seed_is_no_cluster_however_large_its_charge():
+    """Fifty pixels of 945 e are 47 ke, and none of them reaches 1000 e."""
+    assert len(cluster(digis([(r, c, 7) for r in range(5) for c in range(10)]))) == 0
+    assert (
+        len(cluster(digis([(r, c, 7 + (r == c == 0)) for r in range(5) for c in range(10)]))) == 1
+    )
+
+
+def test_charge_below_100_electrons_counts_as_100():
+    """Run 3: 0 counts are -2.4 ke of vcal and less; in the linear response 0 counts are 0 e."""
+    for name in ("phase1", "phase1-run3"):
+        d = digis([(3, 3, 0), (3, 4, 200), (4, 4, 0)], detector=name)
+        found = cluster(d)
+        assert found.size.tolist() == [3]
+        assert found.charge[0] == pytest.approx(200 + float(d.electrons[1]))
+
+
+def test_layer_1_has_a_gain_and_a_threshold_of_its_own_in_run_3():
+    """50 e a vcal and 2000 e against 47 and 4000."""
+    detector = DETECTORS["phase1-run3"]
+    adc = int(np.flatnonzero(detector.electrons_table[0] >= 2000)[0])
+    assert len(cluster(digis([(3, 3, adc)], detid=LAYER1, detector="phase1-run3"))) == 1
+    assert len(cluster(digis([(3, 3, adc - 1)], detid=LAYER1, detector="phase1-run3"))) == 0
+    assert len(cluster(digis([(3, 3, adc)], detid=LAYER2, detector="phase1-run3"))) == 0
+    vcal = {}
+    for detid, gain, offset in ((LAYER1, 50, -670), (LAYER2, 47, -60)):
+        charge = cluster(digis([(3, 3, 100)], detid=detid, detector="phase1-run3")).charge[0]
+        vcal[detid] = (charge - offset) / gain
+    assert vcal[LAYER1] == pytest.approx(vcal[LAYER2], rel=1e-5)
+    assert 148 + 203 * np.tanh(0.00171 * vcal[LAYER1] - 0.711) == pytest.approx(100, rel=1e-5)
+
+
+def test_saturated_pixels_join_and_seed_like_others():
+    found = cluster(digis([(3, 3, 255), (3, 4, 255), (4, 5, 255)]))
+    assert found.size.tolist() == [3]
+    assert found.charge.tolist() == [3 * 255 * 135.0]
+    # in the response of Run 3, which ends at 255, larger counts are read as that
+    a, b = (cluster(digis([(3, 3, adc)], detector="phase1-run3")).charge[0] for adc in (255, 1023))
+    assert a == b
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_clusters_do_not_depend_on_the_order_of_digis(seed):
+    d = random_digis(n_digis=1500, seed=seed)
+    order = np.random.default_rng(seed).permutation(d.n_digis)
+    shuffled = Digis.from_arrays(
+        *(a[order] for a in (d.event, d.detid, d.row, d.col, d.adc)), detector="phase1",
+        n_events=len(d),
+    )  # fmt: skip
+    assert as_tuples(cluster(shuffled)) == as_tuples(cluster(d))
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_mirrored_module_has_mirrored_clusters(seed):
+    """Clusters grow in no direction: what is first in one order is last in the other."""
+    d = random_digis(n_digis=1500, seed=seed)
+    mirrored = Digis.from_arrays(
+        d.event, d.detid, 159 - d.row.astype(int), 415 - d.col.astype(int), d.adc,
+        detector="phase1", n_events=len(d),
+    )  # fmt: skip
+    one, other = cluster(d), cluster(mirrored)
+
+    def measures(found, turn):
+        row, col = (160 - found.row, 416 - found.col) if turn else (found.row, found.col)
+        columns = (found.event, found.module, found.size, found.charge, row, col)
+        rows = zip(*(c.tolist() for c in columns), strict=True)
+        return sorted((*whole, round(q, 3), round(x, 6), round(y, 6)) for *whole, q, x, y in rows)
+
+    assert measures(one, turn=False) == measures(other, turn=True)
+
+
+# -- centres in space ---------------------------------------------------------------------------
+def test_local_centres_weigh_pixels_where_they_are():
+    """Rows 79 and 80 are 200 um, columns 51 and 52 are 300 um: by hand from the matrix' middle."""
+    found = cluster(digis([(78, 60, 30), (79, 60, 90)]))
+    # centres at -250 um and -100 um along rows
+    assert found.local[0, 0] == pytest.approx((30 * -250 + 90 * -100) / 120)
+    assert found.row[0] == pytest.approx(79.25)
+    single = cluster(digis([(80, 52, 60)]))
+    assert single.local[0, 0] == pytest.approx(100)
+    # 52 columns of a chip are 50 of 150 um and 2 of 300 um: 8.1 mm; three chips before the middle
+    assert single.local[0, 1] == pytest.approx(-3 * 8100 + 150)
+
+
+def test_local_centres_of_single_pixels_are_those_of_the_sensor():
+    sensor = DETECTORS["phase1"].sensors[0]
+    row, col = np.arange(0, 160, 3), np.arange(0, 416, 8)[:54]
+    row = row[: len(col)]
+    d = digis([(int(r), int(c), 60) for r, c in zip(row, col, strict=True)])
+    found = cluster(d)
+    order = np.argsort(found.min_row)
+    expected = np.stack(sensor.local(row + 0.5, col + 0.5), axis=1)
+    np.testing.assert_allclose(found.local[order], expected, atol=1e-9)
+
+
+def test_local_centres_without_charge_and_without_clusters():
+    d = Digis.from_arrays([0, 0], [7, 7], [1, 2], [1, 1], [0, 0], detector=small_detector())
+    sensor = d.detector.sensors[d.detector.sensor[d.detector.index(np.array([7]))[0]]]
+    expected = np.stack(sensor.local(np.array([2.0]), np.array([1.5])), axis=1)
+    np.testing.assert_allclose(cluster(d).local, expected)
+    assert cluster(Digis.empty("phase1", 2)).local.shape == (0, 2)

@@ -21,7 +21,7 @@ import pixlab
 
 ROOT = Path(__file__).parents[1]
 # where conda-forge calls a package otherwise
-CONDA_NAMES = {"pytorch-cpu": "torch", "python-xxhash": "xxhash"}
+CONDA_NAMES = {"matplotlib-base": "matplotlib", "pytorch-cpu": "torch", "python-xxhash": "xxhash"}
 
 
 @pytest.fixture(scope="module")

@@ -16,6 +16,7 @@ from pixlab.errors import FormatError, PixlabError
 from pixlab.physics import Comparison, compare
 from pixlab.physics.resolution import MIN_PT, _width
 from pixlab.physics.tracks import FIELD, fit_helices
+from pixlab.simulation import simulate
 
 CM_PER_GEV = 1 / (0.00299792458 * FIELD)
 
@@ -308,6 +309,45 @@ def test_width_of_known_samples():
     counts = np.histogram(rng.normal(0, 12, 1000), [-np.inf, *edges, np.inf])[0]
     assert np.isnan(_width(counts[None], edges)[0])
     assert np.isnan(_width(np.zeros((1, 102), int), edges)[0])
+
+
+# -- the simulation's truth -------------------------------------------------------------------
+def test_resolution_of_simulated_events_is_that_of_a_pixel_detector():
+    """100 x 150 um pixels that share charge measure to 10 and 30 um, and see nearly every hit."""
+    digis, truth = simulate(2, pileup=40, seed=5, truth=True)
+    found = compare(digis, digis, truth=truth).resolution
+    hits = found.hit_table().set_index(["axis", "layer"])
+    assert (hits.found_before > 0.97).all()
+    assert 5 < hits.width_before["row", "all"] < 15
+    assert 20 < hits.width_before["col", "all"] < 40
+    assert (hits.mean_before.abs() < 5).all()
+    tracks = found.track_table().set_index(["quantity", "layers", "pt"])
+    assert 30 < tracks.width_before["d0", 4, "over 0.5"] < 120
+    assert 1 < tracks.width_before["pt", 4, "over 0.5"] < 5
+    # the fourth layer helps
+    for quantity in ("d0", "pt"):
+        at = [tracks.width_before[quantity, n, "over 0.5"] for n in (3, 4)]
+        assert at[1] < at[0]
+    assert (tracks.ratio.dropna() == 1).all()
+    seeds = found.seed_table().set_index(["layers", "pt"])
+    assert seeds.before[3, "over 0.5"] > 0.97
+    # two counts of 135 e and no more: positions are worse, tracks a little
+    coarse = digis.with_adc(np.where(digis.adc > 100, 200, 40))
+    worse = compare(digis, coarse, truth=truth).resolution
+    ratio = worse.hit_table().set_index(["axis", "layer"]).ratio["row", "BPIX 2"]
+    assert 1.1 < ratio < 3
+    d0 = worse.track_table().set_index(["quantity", "layers", "pt"]).loc["d0", 4, "over 0.5"]
+    assert 1 < d0.ratio < ratio
+
+
+def test_charge_over_path_length_does_not_depend_on_the_angle():
+    """A minimum-ionising particle leaves some 23 ke in 285 um, whatever its angle."""
+    digis, truth = simulate(2, pileup=40, seed=5, truth=True)
+    found = compare(digis, digis, truth=truth).resolution.spectrum()
+    for layer in ("BPIX 1", "BPIX 3", "FPIX 2"):
+        one = found["original", layer, :]
+        peak = one.axes[0].centers[int(np.argmax(one.values()))]
+        assert 16 < peak < 28
 
 
 def test_clusters_of_the_hand_made_sample_are_single_pixels(made):

@@ -8,7 +8,7 @@ from __future__ import annotations
 import click
 
 from pixlab import __version__
-from pixlab.cli import files, look, study
+from pixlab.cli import files, judge, look, study
 from pixlab.cli.base import Main
 
 __all__ = ["main"]
@@ -23,5 +23,5 @@ def main() -> None:
     """
 
 
-for command in (*files.COMMANDS, *study.COMMANDS, *look.COMMANDS):
+for command in (*files.COMMANDS, *judge.COMMANDS, *study.COMMANDS, *look.COMMANDS):
     main.add_command(command)

@@ -1,4 +1,4 @@
-"""Commands from file to file: info, convert, simulate, fit, compress, decompress, compare."""
+"""Commands from file to file: info, convert, simulate, fit, compress, decompress."""
 
 from __future__ import annotations
 
@@ -8,15 +8,26 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from pixlab.cli.base import OUTSIDE, Command, bar, print_json
+from pixlab.cli.base import Command, bar, print_json
 from pixlab.cli.knobs import CodecName, FitCommand, KnobCommand, codec_from
 from pixlab.cli.show import pairs
 
 if TYPE_CHECKING:
     from pixlab.digis import Digis
 
-__all__ = ["COMMANDS", "OUTPUT", "Source", "as_json", "load", "name_of", "premix", "reading"]
-__all__ += ["source", "tolerance"]
+__all__ = [
+    "COMMANDS",
+    "OUTPUT",
+    "Source",
+    "as_json",
+    "blocks",
+    "load",
+    "name_of",
+    "premix",
+    "reading",
+    "source",
+    "tolerance",
+]
 
 OUTPUT = click.Path(path_type=Path, dir_okay=False)
 
@@ -293,33 +304,4 @@ def decompress(source: Path, out: Path) -> None:
     click.echo(f"{out}: {len(digis):,} events, {digis.n_digis:,} digis")
 
 
-@click.command(cls=Command)
-@click.argument("original", type=Source())
-@click.argument("decoded", type=Source())
-@tolerance
-@premix
-@reading
-@as_json
-def compare(
-    original: Path, decoded: Path, tolerance: str, premix: bool, as_json: bool, **how: Any
-) -> None:
-    """Compare the physics of two files.
-
-    Exits with 1 if DECODED is outside the tolerance in any layer.
-    """
-    from pixlab.physics import compare as run
-    from pixlab.physics.tolerances import Tolerances
-
-    limits = Tolerances.of(tolerance)  # a wrong name shows before the work, not after
-    with bar("compare") as progress:
-        sides = (blocks(path, **how) for path in (original, decoded))
-        found = run(*sides, premixed=premix, progress=progress)
-    verdict = found.passed(limits)
-    if as_json:
-        print_json(found.to_dict() | {"verdict": verdict.to_dict()})
-    else:
-        click.echo(found.summary(limits))
-    raise click.exceptions.Exit(0 if verdict else OUTSIDE)
-
-
-COMMANDS = [info, convert, simulate, fit, compress, decompress, compare]
+COMMANDS = [info, convert, simulate, fit, compress, decompress]

@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import chain
 from os import PathLike
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +28,7 @@ from pixlab.physics.resolving import TruthLike, resolve
 from pixlab.physics.spectra import SPECTRA, to_hist
 from pixlab.physics.tolerances import Check, Tolerances, Verdict, judge
 from pixlab.physics.totals import Halves, Totals
+from pixlab.premixing import premixable
 from pixlab.progress import Progress
 
 if TYPE_CHECKING:
@@ -35,14 +37,14 @@ if TYPE_CHECKING:
 
 __all__ = ["Comparison", "compare"]
 
-_VERSION = 2  # of the JSON form
+_VERSION = 3  # of the JSON form
 
 
 def compare(
     original: Digis | Iterable[Digis],
     decoded: Digis | Iterable[Digis],
     *,
-    premixed: bool = False,
+    premixed: bool | None = False,
     deep: bool = False,
     truth: TruthLike | None = None,
     progress: Progress | None = None,
@@ -59,10 +61,10 @@ def compare(
     original, decoded : Digis or iterable of Digis
         The same events of the same detector; files larger than memory as blocks of events, for
         instance from `pixlab.iterate`, with blocks of one size for both.
-    premixed : bool
+    premixed : bool, optional
         Also compare after pre-mixing, which is what pile-up digis are for: each event, original
         or decoded, is laid over the next original one (the last over the first, an only event over
-        an empty one), by `pixlab.premix`.
+        an empty one), by `pixlab.premix`. None: where the detector's counts allow it.
     deep : bool
         Also make maps and measure distances in many dimensions (FPD, KPD, a classifier, and
         more): see ``Comparison.deep``. It takes some ten seconds, however many events there are.
@@ -88,6 +90,12 @@ def compare(
     True
     """
     chunks = same_events(original, decoded, progress)
+    first = next(chunks, None)
+    if first is None:
+        raise PixlabError("there are no events to compare")
+    chunks = chain([first], chunks)
+    if premixed is None:
+        premixed = premixable(first.original.detector)
     found: Comparison | None = None
     for chunk in with_partners(chunks) if premixed else chunks:
         before, after = cluster(chunk.original), cluster(chunk.decoded)
@@ -98,8 +106,7 @@ def compare(
             resolve(before, after, truth, chunk.first) if truth is not None else None,
         )
         found = part if found is None else found + part
-    if found is None:
-        raise PixlabError("there are no events to compare")
+    assert found is not None  # there is a first chunk
     if found.resolution is not None:
         found.resolution.check()
     if found.deep is not None:
@@ -250,17 +257,29 @@ class Comparison:
 
     __hash__ = None  # type: ignore[assignment]
 
-    def to_dict(self) -> dict[str, Any]:
-        """For JSON: ``table`` and ``errors`` are for readers, `from_json` uses the rest."""
-        data: dict[str, Any] = {"pixlab_comparison": _VERSION}
-        for name, values in (("table", self.values), ("errors", self.error_values)):
-            data[name] = {
-                metric: {
-                    layer: float(value) if np.isfinite(value) else None
-                    for layer, value in zip(self.layers, row, strict=True)
-                }
-                for metric, row in values.items()
+    def facts(self) -> dict[str, Any]:
+        """What a program may want to read, as JSON knows it: metrics, errors, and what else there is.
+
+        What is no number is None.
+        """
+        data: dict[str, Any] = {"detector": self.detector.name, "events": self.n_events}
+        for name in ("table", "errors", "nulls"):
+            data[name] = tables.plain(getattr(self, name).T.to_dict())
+        if self.premixed is not None:
+            data["premixed"] = self.premixed.facts()
+        if self.deep is not None:
+            data["deep"] = self.deep.to_dict()
+        if self.resolution is not None:
+            data["resolution"] = {
+                "hits": tables.records(self.resolution.hit_table()),
+                "tracks": tables.records(self.resolution.track_table()),
+                "seeds": tables.records(self.resolution.seed_table()),
             }
+        return data
+
+    def to_dict(self) -> dict[str, Any]:
+        """For JSON: ``table`` is for readers, `from_json` uses the rest."""
+        data = {"pixlab_comparison": _VERSION, "table": tables.plain(self.table.T.to_dict())}
         data |= keeping.to_dict(self.totals)
         if self.premixed is not None:
             data["premixed"] = self.premixed.to_dict()

@@ -18,7 +18,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from pixlab.physics.groups import PARTS
+from pixlab.physics.groups import PARTS, spread_of
 from pixlab.physics.metrics import Metric
 from pixlab.physics.totals import Rest, Sums, Totals
 
@@ -33,14 +33,8 @@ def jackknife(totals: Totals, value: Callable[[Sums], Values]) -> Values:
     NaN where fewer than two parts have digis, or where the number does not exist without one of
     them.
     """
-    used = totals.something()
     replicas = np.array([value(Rest(totals, part)) for part in range(PARTS)])
-    n = used.sum(axis=0)
-    known = (n > 1) & np.isfinite(np.where(used, replicas, 0.0)).all(axis=0)
-    safe = np.where(used & known, replicas, 0.0)
-    mean = safe.sum(axis=0) / np.maximum(n, 1)
-    spread = (np.where(used & known, safe - mean, 0.0) ** 2).sum(axis=0)
-    return np.where(known, np.sqrt((n - 1) / np.maximum(n, 1) * spread), np.nan)
+    return spread_of(replicas, totals.something())
 
 
 def error_of(totals: Totals, metric: Metric) -> Values:

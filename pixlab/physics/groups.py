@@ -19,7 +19,7 @@ from pixlab.detectors import Detector
 from pixlab.digis import Digis
 from pixlab.errors import PixlabError
 
-__all__ = ["PARTS", "By", "Groups", "event_keys", "groups", "part_of"]
+__all__ = ["PARTS", "By", "Groups", "event_keys", "groups", "part_of", "spread_of"]
 
 PARTS = 12
 By = Literal["layer", "ring", "module"]
@@ -103,3 +103,26 @@ def part_of(
     # a detector without positions: its modules in turn
     sector = np.where(detector.radius > 0, sector, np.arange(len(detector)))
     return ((keys % np.uint64(PARTS)).astype(np.int64)[event] + sector[module]) % PARTS
+
+
+def spread_of(replicas: NDArray[np.float64], used: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Jackknife error of numbers from their values without each part.
+
+    Parameters
+    ----------
+    replicas : float64[parts, ...]
+        The numbers, each part left out in turn.
+    used : bool[parts, ...]
+        Whether a part has anything in it; others do not count.
+
+    Returns
+    -------
+    float64[...]
+        NaN where fewer than two parts count, or a number does not exist without one of them.
+    """
+    n = used.sum(axis=0)
+    known = (n > 1) & np.isfinite(np.where(used, replicas, 0.0)).all(axis=0)
+    safe = np.where(used & known, replicas, 0.0)
+    mean = safe.sum(axis=0) / np.maximum(n, 1)
+    squares = (np.where(used & known, safe - mean, 0.0) ** 2).sum(axis=0)
+    return np.where(known, np.sqrt((n - 1) / np.maximum(n, 1) * squares), np.nan)

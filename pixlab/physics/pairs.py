@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from pixlab.clusters import Clusters
 from pixlab.detectors import Detector
-from pixlab.physics.matching import Matches
+from pixlab.physics.matching import MAX_DISTANCE, Matches
 from pixlab.physics.spectra import bins_of
 
 __all__ = [
@@ -28,7 +28,7 @@ __all__ = [
 
 SHIFT_SIZES = 6  # classes of cluster size along an axis: 1 to 5, and 6 or more
 CONFUSION_SIZES = 12  # sizes 1 to 11, and 12 or more
-_SHIFT_BINS = 401
+_SHIFT_BINS = 801
 
 
 @dataclass(frozen=True)
@@ -119,8 +119,9 @@ class PairSpectrum:
         return f"{self.label} [{self.unit}]" if self.unit else self.label
 
 
-def _largest_pitch(axis: int) -> Callable[[Detector], float]:
-    return lambda detector: float(detector.pitch[:, axis].max(initial=1.0))
+def _two_pixels(axis: int) -> Callable[[Detector], float]:
+    """As far as matched clusters without a common pixel can be apart."""
+    return lambda detector: MAX_DISTANCE * float(detector.pitch[:, axis].max(initial=1.0))
 
 
 PAIRS: dict[str, PairSpectrum] = {
@@ -135,7 +136,7 @@ PAIRS: dict[str, PairSpectrum] = {
     "shift_row": PairSpectrum(
         "barycentre shift along rows",
         "um",
-        _largest_pitch(0),
+        _two_pixels(0),
         _SHIFT_BINS,
         lambda p: p.row,
         lambda p: p.sizes[0, 0],
@@ -143,7 +144,7 @@ PAIRS: dict[str, PairSpectrum] = {
     "shift_col": PairSpectrum(
         "barycentre shift along columns",
         "um",
-        _largest_pitch(1),
+        _two_pixels(1),
         _SHIFT_BINS,
         lambda p: p.col,
         lambda p: p.sizes[0, 1],

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from pixlab.detectors import Detector
 from pixlab.errors import FormatError, PixlabError
-from pixlab.physics.groups import PARTS
+from pixlab.physics.groups import PARTS, spread_of
 from pixlab.physics.keeping import filled, trimmed
 
 if TYPE_CHECKING:
@@ -250,8 +250,8 @@ class Resolution:
             own = self.seeds[:, i, j].sum(axis=1)
             total = own.sum(axis=0)
             before, missed = total[1].sum(), total[0].sum()
-            rest = [own.sum(axis=0) - part for part in own if part.any()]
-            lost = [t[1, 0] / t[1].sum() if t[1].sum() else np.nan for t in (total, *rest)]
+            each = [total, *(total - part for part in own)]
+            lost = np.array([t[1, 0] / t[1].sum() if t[1].sum() else np.nan for t in each])
             rows.append(
                 {
                     "layers": number,
@@ -261,7 +261,7 @@ class Resolution:
                     "after": total[:, 1].sum() / total.sum() if total.sum() else np.nan,
                     "lost": lost[0],
                     "gained": total[0, 1] / missed if missed else 0.0,
-                    "error": _spread(lost[1:]),
+                    "error": float(spread_of(lost[1:], own.any(axis=(1, 2)))),
                 }
             )
         return pd.DataFrame(rows)
@@ -308,26 +308,18 @@ def _before_after(counts: NDArray[np.int64], edges: NDArray[np.float64]) -> dict
     inside = total[:, 1:-1]
     n = inside.sum(axis=1)
     mean = np.where(n > 0, inside @ middle / np.maximum(n, 1), np.nan)
-    rest = [total - part for part in counts.swapaxes(0, 1) if part.any()]
-    width = [_width(t, edges) for t in (total, *rest)]
+    width = np.array([_width(t, edges) for t in (total, *(total - counts.swapaxes(0, 1)))])
     with np.errstate(invalid="ignore", divide="ignore"):
-        ratio = [w[1] / w[0] for w in width]
+        ratio = width[:, 1] / width[:, 0]
+    used = counts.sum(axis=(0, 2)) > 0
     return {
         "mean_before": mean[0],
         "mean_after": mean[1],
         "width_before": width[0][0],
         "width_after": width[0][1],
         "ratio": ratio[0],
-        "error": _spread(ratio[1:]),
+        "error": float(spread_of(ratio[1:], used)),
     }
-
-
-def _spread(replicas: list[float]) -> float:
-    """Jackknife error of a number from its values without each part."""
-    n = len(replicas)
-    if n < 2 or not np.isfinite(replicas).all():
-        return float("nan")
-    return float(np.sqrt((n - 1) / n * np.sum((np.array(replicas) - np.mean(replicas)) ** 2)))
 
 
 def _width(counts: NDArray[np.int64], edges: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -17,7 +17,16 @@ from pixlab.physics.totals import Halves, Sums, Totals
 if TYPE_CHECKING:
     import pandas
 
-__all__ = ["DISTANCES", "by_layer", "distances", "quantile", "response", "shifts"]
+__all__ = [
+    "DISTANCES",
+    "by_layer",
+    "distances",
+    "plain",
+    "quantile",
+    "records",
+    "response",
+    "shifts",
+]
 
 _QUANTILES = (0.01, 0.16, 0.5, 0.84, 0.99)
 
@@ -38,6 +47,22 @@ def by_layer(
 
     table = pd.DataFrame.from_dict(values, orient="index", columns=list(layers))
     return table.rename_axis(index="metric", columns="layer")
+
+
+def plain(value: Any) -> Any:
+    """Nested dicts and lists with None in place of what is no number, for JSON."""
+    if isinstance(value, dict):
+        return {k: plain(v) for k, v in value.items()}
+    if isinstance(value, list):
+        return [plain(v) for v in value]
+    if isinstance(value, (float, np.floating)):
+        return float(value) if np.isfinite(value) else None
+    return value.item() if isinstance(value, np.generic) else value
+
+
+def records(table: pandas.DataFrame) -> list[dict[str, Any]]:
+    """The rows of a table, for JSON."""
+    return plain(table.to_dict(orient="records"))
 
 
 def distances(totals: Totals) -> pandas.DataFrame:
@@ -111,7 +136,7 @@ def shifts(totals: Totals) -> pandas.DataFrame:
     DataFrame
         One row each: ``axis`` ("row", "col"), ``layer``, ``size`` ("1" to "6+", "any"),
         ``clusters``, ``mean``, ``rms``, ``width`` (half of what holds the middle 68%) and ``beyond``
-        (share of shifts by more than a pixel, which are in `width` alone).
+        (share of shifts by more than two pixels, which are in `width` alone).
     """
     import pandas as pd
 

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from pixlab.errors import PixlabError
 from pixlab.physics.metrics import METRICS
+from pixlab.physics.tables import records
 
 if TYPE_CHECKING:
     import pandas
@@ -254,12 +255,7 @@ class Verdict:
 
     def to_dict(self) -> dict[str, Any]:
         """For JSON: tolerances, ok, and the checks; a value that is no number is null."""
-        rows = self.to_frame().to_dict(orient="records")
-        checks = [
-            {k: None if isinstance(v, float) and not np.isfinite(v) else v for k, v in row.items()}
-            for row in rows
-        ]
-        return {"tolerances": self.tolerances, "ok": self.ok, "checks": checks}
+        return {"tolerances": self.tolerances, "ok": self.ok, "checks": records(self.to_frame())}
 
     def __str__(self) -> str:
         failed, n = self.failed, len(self.checks)

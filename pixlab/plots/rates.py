@@ -8,15 +8,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pixlab.physics.metrics import METRICS
-from pixlab.plots.points import sweep_points
+from pixlab.plots.fronts import verdict_points
+from pixlab.plots.points import Points, sweep_points
 from pixlab.plots.style import CODEC_COLOURS, GREY, MARKERS, load_holoviews, style
 from pixlab.study import Sweep
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from os import PathLike
+
     import holoviews
     import pandas
 
-__all__ = ["rate_distortion"]
+    from pixlab.physics import Tolerances
+
+__all__ = ["rate_distortion", "verdict_front"]
 
 
 # floors of `Sweep.floors` that are drawn, and their names
@@ -61,7 +67,39 @@ def rate_distortion(
     if isinstance(table, Sweep):
         lowest = {name: table.floors.get(key, np.nan) for key, name in _FLOORS.items() if floors}
         table = table.table
+    name = (metric.replace("_", " "), METRICS[metric].label) if metric in METRICS else ("", "")
     found = sweep_points(table, metric)
+    return _drawn(found, name, logy, lowest | (found.root if root else {}), front)
+
+
+def verdict_front(
+    sweep: Sweep,
+    tolerances: str | PathLike[str] | Mapping[str, float] | Tolerances = "transparent",
+    *,
+    root: bool = False,
+) -> holoviews.Overlay:
+    """How far the worst check of each setting is from its limit, over rate.
+
+    Below the line at 1 every metric is inside in every layer: the codec whose curve crosses it
+    farthest to the left is the cheapest under these tolerances.
+
+    Parameters
+    ----------
+    sweep : Sweep
+        With its comparisons.
+    tolerances : str, path, mapping or Tolerances
+        What is allowed; see `pixlab.physics.Tolerances.of`.
+    root : bool
+        Show what ROOT's own compression costs.
+    """
+    found = verdict_points(sweep, tolerances)
+    return _drawn(found, ("worst", "worst check"), True, found.root if root else {}, True)
+
+
+def _drawn(
+    found: Points, name: tuple[str, str], logy: bool, rates: dict[str, float], front: bool
+) -> holoviews.Overlay:
+    """Curves, points, upright lines at `rates` and level ones at the limits."""
     hv = load_holoviews()
     rate, value, codec, label, y_label = (
         found.rate, found.value, found.codec, found.label, found.y_label,
@@ -70,7 +108,7 @@ def rate_distortion(
     colour = {c: CODEC_COLOURS[i % len(CODEC_COLOURS)] for i, c in enumerate(codecs)}
     marker = {c: MARKERS[i % len(MARKERS)] for i, c in enumerate(codecs)}
     x_dim = hv.Dimension("bits per digi", label="rate [bits/digi]")
-    y_dim = hv.Dimension(metric.replace("_", " "), label=METRICS[metric].label)
+    y_dim = hv.Dimension(name[0], label=name[1])
 
     parts = []
     for c in codecs:
@@ -106,24 +144,24 @@ def rate_distortion(
             selection_line_width=2,
         )
     )
-    upright = {k: v for k, v in lowest.items() if np.isfinite(v)} | (found.root if root else {})
+    upright = {of: bits for of, bits in rates.items() if np.isfinite(bits)}
     x_view, y_view = _view(rate, value, list(upright.values()), logy)
     lines = []
-    for name, bits in upright.items():
+    for of, bits in upright.items():
         text = {"angle": 90, "text_align": "right", "text_baseline": "bottom"}
         lines += _line(
             hv,
             hv.VLine(bits),
             bits - 0.005 * (x_view[1] - x_view[0]),
             y_view[1],
-            f"{name} ",
+            f"{of} ",
             **text,
         )
-    for name, limit in found.limits.items():
+    for preset, limit in found.limits.items():
         if y_view[0] <= limit <= y_view[1]:
             text = {"text_align": "right", "text_baseline": "bottom"}
             y = limit * 1.02 if logy else limit + 0.008 * (y_view[1] - y_view[0])
-            lines += _line(hv, hv.HLine(limit), x_view[1], y, f"{name} ", **text)
+            lines += _line(hv, hv.HLine(limit), x_view[1], y, f"{preset} ", **text)
     return hv.Overlay([*lines, *parts, points]).opts(
         **style(
             xlabel="rate [bits/digi]",
