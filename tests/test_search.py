@@ -12,6 +12,7 @@ import pixlab
 from pixlab.codecs import Codec, Lossless, PatchVQ, Root, ScalarQuantizer
 from pixlab.errors import Cancelled, PixlabError
 from pixlab.study import evaluate, find, search
+from pixlab.study.evaluation import label_of
 from pixlab.study.search import _Point, _Search, _spaces
 
 
@@ -38,7 +39,7 @@ def test_it_finds_what_trying_everything_finds(digis):
     assert inside["inside"]
     assert inside["used"] <= 1
     assert found.model.quantize(digis[3:]) is not None
-    assert f"levels {found.codec.levels}" in str(found)
+    assert label_of(found.codec) in str(found)
     assert "bisect" in found._repr_html_()
 
 
