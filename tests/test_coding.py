@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from numba import njit
 
 from pixlab.coding import rangecoder
-from pixlab.coding.columns import column_order, find_starts, row_order
+from pixlab.coding.columns import column_order, row_order
 from pixlab.coding.layout import RINGS, make_layout, track_slopes
 from pixlab.coding.numbers import decode_flags, decode_numbers, encode_flags, encode_numbers
 from pixlab.coding.rangecoder import (
@@ -174,21 +174,3 @@ def test_column_order_is_the_order_of_lexsort_and_row_order_undoes_it():
         assert (order == np.lexsort((digis.row, digis.col, frame))).all()
         back = row_order(frames.offsets, digis.row[order], 160)
         assert (order[back] == np.arange(digis.n_digis)).all()
-
-
-def test_starts_are_the_digis_without_an_earlier_neighbour():
-    digis = random_digis(n_digis=4000, n_modules=4, seed=8)
-    frames = digis.frames
-    cols, rows = (side.astype(np.int32) for side in (digis.detector.cols, digis.detector.rows))
-    order = column_order(
-        np.array(frames.offsets), np.array(digis.row), np.array(digis.col), cols, frames.module
-    )
-    row, col = digis.row[order], digis.col[order]
-    offsets, starts = find_starts(frames.offsets, row, col, rows, frames.module)
-    for f in range(len(frames.module)):
-        hit = np.zeros((418, 162), bool)
-        span = slice(frames.offsets[f], frames.offsets[f + 1])
-        hit[col[span] + 1, row[span] + 1] = True
-        earlier = hit[1:-1, :-2] | hit[:-2, :-2] | hit[:-2, 1:-1] | hit[:-2, 2:]
-        alone = np.flatnonzero((hit[1:-1, 1:-1] & ~earlier).ravel())
-        assert (starts[offsets[f] : offsets[f + 1]] == alone).all()

@@ -23,7 +23,7 @@ from tests.helpers import random_digis
 
 DATA = Path(__file__).parent / "data"
 FOREIGN = [key for key, codec in CODECS.items() if issubclass(codec, Foreign)]
-NEED = [key for key in FOREIGN if CODECS[key].package]
+NEED = [key for key in FOREIGN if CODECS[key].package and key != "baler"]
 needs_sz3 = pytest.mark.skipif(not CODECS["sz3"].installed(), reason="pysz is not installed")
 needs_root = pytest.mark.skipif(not CODECS["root"].installed(), reason="ROOT is not installed")
 
@@ -50,9 +50,18 @@ def test_a_file_can_be_described_without_the_library(key, monkeypatch):
         pixlab.read(golden)
 
 
+def test_baler_is_not_taken_for_the_other_package_of_its_name(tmp_path, monkeypatch):
+    """The index has a `baler` that bundles libraries for iOS."""
+    (tmp_path / "baler.py").write_text("raise ImportError")
+    monkeypatch.syspath_prepend(tmp_path)
+    assert not CODECS["baler"].installed()
+    with pytest.raises(PixlabError, match=r"needs Baler 1.4.*docs/study.md"):
+        make_codec("baler").fit(random_digis(n_digis=5))
+
+
 def test_what_is_installed_is_known():
     assert CODECS["zstd"].installed()
-    assert {CODECS[key].extra for key in NEED} <= {"foreign", "root", "baler"}
+    assert {CODECS[key].extra for key in NEED} <= {"foreign", "root"}
 
 
 @pytest.mark.parametrize("key", ["blosc2", "pcodec", "zstd", "lzma"])

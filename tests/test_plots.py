@@ -12,6 +12,7 @@ from pixlab.detectors import DETECTORS
 from pixlab.digis import Digis
 from pixlab.errors import PixlabError
 from pixlab.physics import METRICS, SPECTRA, TOLERANCES, compare
+from pixlab.study import Sweep
 from tests.helpers import full_module, random_digis, small_detector
 
 hv = pytest.importorskip("holoviews")
@@ -285,7 +286,12 @@ def test_curves_go_by_rate(sweep):
     assert {c.label: c.dimension_values(0).tolist() for c in curves} == {
         "patch-vq": [5, 6, 7],
         "lossless": [12],
+        "best of all": [5, 6, 12],
     }
+    plain = plots.rate_distortion(sweep, "charge_rms", front=False)
+    assert len(plain.traverse(lambda e: e, [hv.Curve])) == 2
+    one = plots.rate_distortion(sweep[sweep["codec"] == "patch-vq"], "charge_rms")
+    assert len(one.traverse(lambda e: e, [hv.Curve])) == 1
 
 
 def test_root_and_tolerance_lines(sweep):
@@ -296,6 +302,21 @@ def test_root_and_tolerance_lines(sweep):
     without = plots.rate_distortion(sweep, "charge_rms", root=False)
     assert not without.traverse(lambda e: e, [hv.VLine])
     assert render(without).x_range.end < 13 < 30 < render(figure).x_range.end
+
+
+def test_floors_of_a_sweep_are_lines(sweep):
+    floors = {"hit_map": 4.9, "lossless": 7.3, "noise": None}
+    whole = Sweep(sweep, "here", {"floors": floors})
+    figure = plots.rate_distortion(whole, "charge_rms")
+    lines = [line.data for line in figure.traverse(lambda e: e, [hv.VLine])]
+    assert lines == pytest.approx([4.9, 7.3, 30])
+    names = [text.data[2].strip() for text in figure.traverse(lambda e: e, [hv.Text])]
+    assert names[:3] == ["hit map alone", "hit map + noise", "ROOT ZSTD-4"]
+    assert render(figure).x_range.start < 4.9
+    without = plots.rate_distortion(whole, "charge_rms", floors=False)
+    assert len(without.traverse(lambda e: e, [hv.VLine])) == 1
+    unknown = Sweep(sweep, "here", {"floors": floors | {"lossless": None}})
+    assert len(plots.rate_distortion(unknown, "charge_rms").traverse(lambda e: e, [hv.VLine])) == 2
 
 
 @pytest.mark.parametrize("metric", ["charge_rms", "efficiency"])

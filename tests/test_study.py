@@ -35,7 +35,7 @@ from pixlab.study import (
     sweep,
 )
 from pixlab.study.journal import Journal
-from pixlab.study.workers import cores
+from pixlab.study.machine import cores
 from tests.helpers import random_digis
 
 
@@ -172,7 +172,7 @@ def test_a_file_larger_than_memory_gives_the_rows_of_one_that_is_held(tmp_path, 
     largest = []
     monkeypatch.setattr(
         "pixlab.study.evaluation.compare",
-        lambda a, b: largest.append(len(a)) or pixlab.compare(a, b),
+        lambda a, b, **how: largest.append(len(a)) or pixlab.compare(a, b, **how),
     )
     read = sweep(tmp_path / "events.parquet", [Lossless()], fit_events=2, events=(1, 8), jobs=1)
     assert max(largest) <= 3

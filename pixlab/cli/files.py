@@ -24,9 +24,11 @@ __all__ = [
     "blocks",
     "load",
     "name_of",
+    "premix",
     "reading",
     "source",
     "split",
+    "tolerance",
 ]
 
 OUTPUT = click.Path(path_type=Path, dir_okay=False)
@@ -87,6 +89,16 @@ class Events(click.ParamType[slice]):
 
 
 source = click.argument("source", type=Source())
+tolerance = click.option(
+    "--tolerance",
+    default="transparent",
+    show_default=True,
+    help="How far decoded digis may be from original ones: transparent, analysis, loose, or a "
+    "TOML file.",
+)
+premix = click.option(
+    "--premix", is_flag=True, help="Also compare after pre-mixing with another event."
+)
 as_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from pixlab.cli.base import OUTSIDE, Command, bar, print_json
-from pixlab.cli.files import OUTPUT, Source, as_json, blocks, name_of, reading
+from pixlab.cli.files import OUTPUT, Source, as_json, blocks, name_of, premix, reading, tolerance
 
 if TYPE_CHECKING:
     import hist
@@ -24,13 +24,8 @@ __all__ = ["COMMANDS"]
 @click.command(cls=Command)
 @click.argument("original", type=Source())
 @click.argument("decoded", type=Source())
-@click.option(
-    "--tolerance",
-    default="transparent",
-    show_default=True,
-    help="How far DECODED may be from ORIGINAL: transparent, analysis, loose, or a TOML file.",
-)
-@click.option("--premix", is_flag=True, help="Also compare after pre-mixing with another event.")
+@tolerance
+@premix
 @click.option(
     "--full",
     is_flag=True,

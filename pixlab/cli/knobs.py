@@ -14,7 +14,8 @@ from pixlab.errors import PixlabError
 if TYPE_CHECKING:
     from pixlab.codecs import Codec
 
-__all__ = ["CodecName", "FitCommand", "KnobCommand", "SweepCommand", "codec_from", "codecs_from"]
+__all__ = ["CodecName", "FitCommand", "KnobCommand", "SweepCommand", "checked", "codec_from"]
+__all__ += ["codecs_from", "knobs_of"]
 
 _CHOSEN = "pixlab.codecs"  # where the context keeps the names that its command line has
 
@@ -25,7 +26,8 @@ def _codecs() -> dict[str, type[Codec]]:
     return dict(CODECS)
 
 
-def _check(name: str) -> type[Codec]:
+def checked(name: str) -> type[Codec]:
+    """The codec of that name, which there must be."""
     codecs = _codecs()
     if name not in codecs:
         raise PixlabError(f"no codec is called '{name}'", f"choose one of {', '.join(codecs)}")
@@ -39,7 +41,7 @@ class CodecName(click.ParamType[str]):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
         """The name, if there is such a codec."""
-        _check(value)
+        checked(value)
         return str(value)
 
     def shell_complete(
@@ -127,7 +129,7 @@ class KnobCommand(Command):
         known = _codecs() if names else {}
         if not ctx.resilient_parsing:
             for name in names:
-                _check(name)
+                checked(name)
         ctx.meta[_CHOSEN] = [name for name in names if name in known]
         try:
             return super().parse_args(ctx, args)
@@ -179,7 +181,7 @@ def codecs_from(names: Sequence[str], knobs: dict[str, list[Any] | None]) -> lis
         mine = {
             k: values
             for k, values in knobs.items()
-            if values is not None and k in knobs_of(_check(name))
+            if values is not None and k in knobs_of(checked(name))
         }
         for values in product(*mine.values()):
             found.append(codec_from(name, dict(zip(mine, values, strict=True))))

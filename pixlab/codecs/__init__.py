@@ -10,6 +10,7 @@ from pathlib import Path
 from pixlab.codecs.base import Chunk, Codec, Model, Stream
 from pixlab.codecs.cluster_vq import ClusterVQ, ClusterVQModel
 from pixlab.codecs.foreign import Blosc2, Foreign, ForeignModel, Lzma, Pcodec, Zstd
+from pixlab.codecs.foreign_baler import Baler, BalerModel
 from pixlab.codecs.foreign_root import Root, RootModel
 from pixlab.codecs.foreign_sz3 import SZ3, SZ3Model
 from pixlab.codecs.lossless import Lossless, LosslessModel
@@ -44,6 +45,7 @@ _MODELS: dict[str, tuple[type[Codec], type[Model]]] = {
     Pcodec.key: (Pcodec, ForeignModel),
     SZ3.key: (SZ3, SZ3Model),
     Root.key: (Root, RootModel),
+    Baler.key: (Baler, BalerModel),
 }
 CODECS: dict[str, type[Codec]] = {key: codec for key, (codec, _) in _MODELS.items()}
 _MAX_MODEL = 1 << 28  # bytes of an unpacked model

@@ -61,6 +61,7 @@ class Codec(param.Parameterized):
     """Knobs of a way to compress digis; see the module's text for the contract."""
 
     key: ClassVar[str] = ""  # name on the command line and in files
+    searched: ClassVar[tuple[str, ...]] = ()  # knobs that trade rate for quality, for `pixlab.find`
 
     def fit(self, digis: Digis, *, progress: Progress | None = None) -> Model:
         """Learn what the codec needs from `digis`."""

@@ -54,6 +54,7 @@ class ClusterVQ(ContextCodec):
     """Gain-shape vector quantisation of clusters on an exact hit map."""
 
     key = "cluster-vq"
+    searched = ("charge_step", "row_step", "col_step")
 
     charge_step = param.Number(
         default=0.14, bounds=(0.03, 2.0), doc="step of the cluster charge, as a fraction of it"

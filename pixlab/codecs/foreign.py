@@ -39,6 +39,7 @@ class Foreign(Codec):
 
     package: ClassVar[str] = ""  # what Python imports; "" if it is there anyway
     extra: ClassVar[str] = "foreign"  # of pixlab, that installs it
+    quick: ClassVar[bool] = True  # whether it may take part where nobody asked for it
 
     @classmethod
     def installed(cls) -> bool:
@@ -244,20 +245,20 @@ class ForeignModel(Model):
 
     def _decode(self, chunk: Chunk) -> Digis:
         self.codec.require()
-        positions = self._read_positions(chunk)
+        positions = self._read_positions(chunk, chunk.n_digis)
         adc = self._read(chunk, "adc", chunk.n_digis, np.uint16)
         return from_columns(self.detector, *positions, adc)
 
-    def _read_positions(self, chunk: Chunk) -> tuple[Array, Array, Array, Array]:
-        """The columns of `in_columns`, with the sums that they must have."""
+    def _read_positions(self, chunk: Chunk, n: int) -> tuple[Array, Array, Array, Array]:
+        """The columns of `in_columns` for `n` digis, with the sums that they must have."""
         counts = self._read(chunk, "events", chunk.n_events)
         n_frames = int(counts.sum())
-        if n_frames > chunk.n_digis:
+        if n_frames > n:
             raise FormatError("there are more modules than digis")
         modules, lengths = (self._read(chunk, k, n_frames) for k in ("modules", "lengths"))
-        if int(lengths.sum()) != chunk.n_digis:
+        if int(lengths.sum()) != n:
             raise FormatError("the table of modules is damaged")
-        return counts, modules, lengths, self._read(chunk, "positions", chunk.n_digis)
+        return counts, modules, lengths, self._read(chunk, "positions", n)
 
     def _write(self, column: Array) -> bytes:
         data = self.codec.pack(column)
@@ -297,7 +298,12 @@ def in_columns(digis: Digis) -> tuple[dict[str, Array], Array]:
     steps = np.diff(place, prepend=0)
     steps[frames.offsets[:-1]] = place[frames.offsets[:-1]]
     counts = np.bincount(frames.event, minlength=len(digis))
-    found = {"events": counts, "modules": frames.module, "lengths": lengths, "positions": steps}
+    found: dict[str, Array] = {
+        "events": counts,
+        "modules": frames.module,
+        "lengths": lengths,
+        "positions": steps,
+    }
     return {name: column.astype(np.uint32) for name, column in found.items()}, order
 
 

@@ -29,7 +29,7 @@ from numpy.typing import NDArray
 from pixlab.codecs.foreign_child import receive, send
 from pixlab.errors import PixlabError
 
-__all__ = ["ForeignFailure", "Usage", "ask", "usage"]
+__all__ = ["ForeignFailure", "Usage", "add_usage", "ask", "foreign_pids", "usage"]
 
 Array = NDArray[Any]
 _START = 120.0  # seconds until a library has loaded, on a busy machine
@@ -117,6 +117,18 @@ def usage() -> Usage:
     """The sums so far, of all libraries."""
     with _lock:
         return Usage(_used.cpu, _used.memory)
+
+
+def add_usage(cpu: float) -> None:
+    """Count CPU seconds of a program that a codec has run on its own."""
+    with _lock:
+        _used.cpu += cpu
+
+
+def foreign_pids() -> list[int]:
+    """Ids of the processes that wait for requests."""
+    with _lock:
+        return [one._popen.pid for one in _idle if one.pid == os.getpid()]
 
 
 def ask(library: str, verb: str, arrays: list[Array], **how: Any) -> list[Array]:

@@ -36,6 +36,7 @@ class SZ3(Zstd):
 
     key: ClassVar[str] = "sz3"
     package: ClassVar[str] = "pysz"
+    searched: ClassVar[tuple[str, ...]] = ("max_error",)
 
     level = param.Integer(
         default=9, bounds=(1, 22), doc="compression level of Zstandard, for all but the counts"
@@ -98,7 +99,7 @@ class SZ3Model(ForeignModel):
 
     def _decode(self, chunk: Chunk) -> Digis:
         self.codec.require()
-        counts, modules, lengths, steps = self._read_positions(chunk)
+        counts, modules, lengths, steps = self._read_positions(chunk, chunk.n_digis)
         of_event = np.bincount(
             np.repeat(np.arange(chunk.n_events), counts), lengths, minlength=chunk.n_events
         ).astype(np.int64)

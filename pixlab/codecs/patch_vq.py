@@ -61,6 +61,7 @@ class PatchVQ(ContextCodec):
     """Vector quantisation of tiles of the hit map with one k-means codebook."""
 
     key = "patch-vq"
+    searched = ("codebook_size",)
 
     codebook_size = param.Integer(default=1024, bounds=(2, 65536), doc="number of codewords")
     tile_rows = param.Integer(default=4, bounds=(1, 16), doc="height of a tile, pixels")

@@ -44,6 +44,7 @@ class ScalarQuantizer(ContextCodec):
     """Counts in a few levels on an exact hit map."""
 
     key = "scalar"
+    searched = ("levels",)
 
     levels = param.Integer(default=10, bounds=(2, 256), doc="number of levels of the adc count")
     spacing: Any = param.Selector(

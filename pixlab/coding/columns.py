@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-__all__ = ["column_order", "find_starts", "row_order"]
+__all__ = ["column_order", "row_order"]
 
 
 @njit(cache=True, nogil=True)
@@ -34,38 +34,6 @@ def column_order(offsets, row, col, n_cols, frame_module):  # type: ignore[no-un
             order[begin + counts[col[i]]] = i
             counts[col[i]] += 1
     return order
-
-
-@njit(cache=True, nogil=True)
-def find_starts(offsets, row, col, n_rows, frame_module):  # type: ignore[no-untyped-def]
-    """Starts of frames in column order: int64 offsets[frames + 1], int64 positions col*rows+row."""
-    starts = np.empty(len(row), np.int64)
-    start_offsets = np.zeros(len(offsets), np.int64)
-    n = 0
-    for f in range(len(offsets) - 1):
-        height = np.int64(n_rows[frame_module[f]])
-        before, before_end = offsets[f], offsets[f]  # digis of the column before
-        i = offsets[f]
-        while i < offsets[f + 1]:
-            column = col[i]
-            if before_end == before or col[before] + 1 != column:
-                before = before_end = i
-            p = before
-            begin = i
-            while i < offsets[f + 1] and col[i] == column:
-                r = np.int64(row[i])
-                while p < before_end and row[p] + 1 < r:
-                    p += 1
-                alone = p == before_end or row[p] > r + 1
-                if i > begin and row[i - 1] + 1 == r:
-                    alone = False
-                if alone:
-                    starts[n] = np.int64(column) * height + r
-                    n += 1
-                i += 1
-            before, before_end = begin, i
-        start_offsets[f + 1] = n
-    return start_offsets, starts[:n].copy()
 
 
 @njit(cache=True, nogil=True)

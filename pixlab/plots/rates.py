@@ -11,6 +11,7 @@ from pixlab.physics.metrics import METRICS
 from pixlab.plots.fronts import verdict_points
 from pixlab.plots.points import Points, sweep_points
 from pixlab.plots.style import CODEC_COLOURS, GREY, MARKERS, load_holoviews, style
+from pixlab.study import Sweep
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -20,19 +21,28 @@ if TYPE_CHECKING:
     import pandas
 
     from pixlab.physics import Tolerances
-    from pixlab.study import Sweep
 
 __all__ = ["rate_distortion", "verdict_front"]
 
 
+# floors of `Sweep.floors` that are drawn, and their names
+_FLOORS = {"hit_map": "hit map alone", "lossless": "hit map + noise"}
+
+
 def rate_distortion(
-    table: pandas.DataFrame, metric: str, *, logy: bool = False, root: bool = True
+    table: pandas.DataFrame | Sweep,
+    metric: str,
+    *,
+    logy: bool = False,
+    root: bool = True,
+    floors: bool = True,
+    front: bool = True,
 ) -> holoviews.Overlay:
     """Distortion over rate: a curve a codec, a point a setting.
 
     Parameters
     ----------
-    table : DataFrame
+    table : DataFrame or Sweep
         One row a point, as in ``Sweep.table``: columns codec, bits_per_digi, label, and the metric.
     metric : str
         One of `pixlab.physics.METRICS`, for all layers together.
@@ -40,16 +50,26 @@ def rate_distortion(
         Logarithmic distortion.
     root : bool
         Show what ROOT's own compression costs; the rate axis then reaches out to it.
+    floors : bool
+        Show, of a `Sweep`, what coding the hit map alone takes at least, and with the noise of the
+        charge (`pixlab.study.floors`).
+    front : bool
+        Show which settings no other one beats, where there are several codecs.
 
     Returns
     -------
     holoviews.Overlay
         Its ``Points`` element ("settings") holds all rows in the order of the table: the index of
         a tapped point is the place of its row. Vertical lines: the rate of ROOT where the table
-        has it; horizontal ones: the limits of the tolerances.
+        has it, and floors; horizontal ones: the limits of the tolerances.
     """
+    lowest: dict[str, float] = {}
+    if isinstance(table, Sweep):
+        lowest = {name: table.floors.get(key, np.nan) for key, name in _FLOORS.items() if floors}
+        table = table.table
     name = (metric.replace("_", " "), METRICS[metric].label) if metric in METRICS else ("", "")
-    return _drawn(sweep_points(table, metric), name, logy, root)
+    found = sweep_points(table, metric)
+    return _drawn(found, name, logy, lowest | (found.root if root else {}), front)
 
 
 def verdict_front(
@@ -72,10 +92,14 @@ def verdict_front(
     root : bool
         Show what ROOT's own compression costs.
     """
-    return _drawn(verdict_points(sweep, tolerances), ("worst", "worst check"), True, root)
+    found = verdict_points(sweep, tolerances)
+    return _drawn(found, ("worst", "worst check"), True, found.root if root else {}, True)
 
 
-def _drawn(found: Points, name: tuple[str, str], logy: bool, root: bool) -> holoviews.Overlay:
+def _drawn(
+    found: Points, name: tuple[str, str], logy: bool, rates: dict[str, float], front: bool
+) -> holoviews.Overlay:
+    """Curves, points, upright lines at `rates` and level ones at the limits."""
     hv = load_holoviews()
     rate, value, codec, label, y_label = (
         found.rate, found.value, found.codec, found.label, found.y_label,
@@ -91,6 +115,9 @@ def _drawn(found: Points, name: tuple[str, str], logy: bool, root: bool) -> holo
         own = found.of(c)
         curve = hv.Curve((rate[own], value[own]), x_dim, y_dim, label=c)
         parts.append(curve.opts(backend="bokeh", color=colour[c], line_width=2))
+    if front and len(codecs) > 1:
+        best = hv.Curve((rate[found.front], value[found.front]), x_dim, y_dim, label="best of all")
+        parts.append(best.opts(backend="bokeh", color="black", line_width=1, line_dash="dotted"))
     columns: dict[str, Any] = {
         "bits per digi": rate,
         y_dim.name: value,
@@ -117,10 +144,10 @@ def _drawn(found: Points, name: tuple[str, str], logy: bool, root: bool) -> holo
             selection_line_width=2,
         )
     )
-    root_rates = found.root if root else {}
-    x_view, y_view = _view(rate, value, list(root_rates.values()), logy)
+    upright = {of: bits for of, bits in rates.items() if np.isfinite(bits)}
+    x_view, y_view = _view(rate, value, list(upright.values()), logy)
     lines = []
-    for of, bits in root_rates.items():
+    for of, bits in upright.items():
         text = {"angle": 90, "text_align": "right", "text_baseline": "bottom"}
         lines += _line(
             hv,
@@ -165,7 +192,7 @@ def _view(
             low = 0.0
         pad = 0.1 * (high - low) or 0.1 * abs(high) or 0.1
         y_view = low - (pad if low else 0.4 * pad), high + pad
-    # the names of the tolerances stand on the right, beyond ROOT's lines
+    # the names of the tolerances stand on the right, beyond all lines
     return (min(rates) - x_pad, max(rates) + (2.2 if extra else 1) * x_pad), y_view
 
 

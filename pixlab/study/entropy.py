@@ -27,7 +27,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from pixlab.coding.columns import column_order, find_starts
+from pixlab.coding.columns import column_order
 from pixlab.detectors import Detector
 from pixlab.digis import Digis
 
@@ -97,24 +97,24 @@ class FloorCounts:
         detector, frames = self.detector, digis.frames
         self.n_digis += digis.n_digis
         self.n_events += len(digis)
-        columns = (frames.offsets, digis.row, digis.col, frames.module)
-        offsets, row, col, module = (np.array(c) for c in columns)  # writable, for the kernels
-        order = column_order(offsets, row, col, detector.cols.copy(), module)
-        row, col = row[order], col[order]
-        ends, _ = find_starts(offsets, row, col, detector.rows.astype(np.int32), module)
-        starts = np.diff(ends)
-        pixels = (detector.rows.astype(np.int64) * detector.cols)[module]
+        columns = (frames.offsets, digis.row, digis.col, detector.cols, frames.module)
+        offsets, row, col, n_cols, module = (np.array(c) for c in columns)  # writable, for kernels
+        order = column_order(offsets, row, col, n_cols, module)
+        starts = np.zeros(len(module), np.int64)
+        rows, cols, layer = (
+            side.astype(np.int64)[module] for side in (detector.rows, detector.cols, detector.layer)
+        )
+        _count_shapes(
+            offsets, row[order], col[order], rows, cols, layer,
+            starts, self._shapes,
+        )  # fmt: skip
+        pixels = rows * cols
         self._places += float(_log2_choose(pixels, starts).sum())
         some = np.bincount(self._alike[module], minlength=len(self._starts))
         group = self._alike[module]
         np.add.at(self._starts, (group, np.minimum(starts, _MOST_STARTS - 1)), 1)
         # modules without a hit have no frame
         self._starts[:, 0] += len(digis) * np.bincount(self._alike, minlength=len(some)) - some
-        _count_shapes(
-            offsets, row, col, detector.rows.astype(np.int64)[module],
-            detector.cols.astype(np.int64)[module], detector.layer.astype(np.int64)[module],
-            self._shapes,
-        )  # fmt: skip
         np.add.at(self._adc, (detector.response[digis.module], digis.adc), 1)
 
     def finish(self, noise: float | None = None) -> dict[str, float]:
@@ -183,10 +183,10 @@ def _entropy(counts: Array) -> float:
 
 
 @njit(cache=True, nogil=True)
-def _count_shapes(offsets, row, col, rows, cols, layer, counts):  # type: ignore[no-untyped-def]
-    """Count hits and misses of pixels with an earlier neighbour, by layer and ten neighbours.
+def _count_shapes(offsets, row, col, rows, cols, layer, starts, counts):  # type: ignore[no-untyped-def]
+    """Count the starts of each frame, and hits and misses of pixels with an earlier neighbour.
 
-    Digis stand column by column.
+    The latter by layer and ten neighbours. Digis stand column by column.
     """
     for f in range(len(offsets) - 1):
         n_rows, n_cols = rows[f], cols[f]
@@ -197,6 +197,8 @@ def _count_shapes(offsets, row, col, rows, cols, layer, counts):  # type: ignore
             hit[col[i] + 2, row[i] + 2] = 1
         for i in range(offsets[f], offsets[f + 1]):
             c0, r0 = np.int64(col[i]) + 2, np.int64(row[i]) + 2
+            earlier = hit[c0, r0 - 1] + hit[c0 - 1, r0 - 1] + hit[c0 - 1, r0] + hit[c0 - 1, r0 + 1]
+            starts[f] += earlier == 0
             for step in range(4):
                 c = c0 if step == 0 else c0 + 1
                 r = r0 + 1 if step == 0 else r0 + step - 2

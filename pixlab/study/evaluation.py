@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import tempfile
-import time
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
 from pixlab.codecs import Codec, Model
-from pixlab.codecs.foreign_process import usage
 from pixlab.digis import Digis
 from pixlab.errors import PixlabError
 from pixlab.io import compress
@@ -18,51 +15,19 @@ from pixlab.io.pxl import PxlReader
 from pixlab.io.source import Bytes
 from pixlab.physics import TOLERANCES, Comparison, compare
 from pixlab.progress import Progress, tell
+from pixlab.study.timing import Stopwatch
 
-__all__ = ["MODEL_EVENTS", "NO_TOLERANCE", "Stopwatch", "evaluate", "label_of", "strictest"]
+__all__ = ["MODEL_EVENTS", "NO_TOLERANCE", "evaluate", "label_of", "strictest"]
 
 MODEL_EVENTS = 1000  # events over which a model's bytes are spread: one file of a library
 NO_TOLERANCE = "none"
-
-
-class Stopwatch:
-    """Elapsed and CPU seconds of what runs in its blocks; CPU of all threads and of foreign codecs."""
-
-    def __init__(self) -> None:
-        self.wall = self.cpu = 0.0
-
-    @contextmanager
-    def running(self) -> Iterator[None]:
-        """Count the time of this block."""
-        wall, cpu = time.perf_counter(), _cpu()
-        try:
-            yield
-        finally:
-            self.wall += time.perf_counter() - wall
-            self.cpu += _cpu() - cpu
-
-    def without(self, blocks: Iterable[Digis]) -> Iterator[Digis]:
-        """The same blocks; the time that making them takes is not counted."""
-        found = iter(blocks)
-        while True:
-            outside = Stopwatch()
-            with outside.running():
-                block = next(found, None)
-            self.wall -= outside.wall
-            self.cpu -= outside.cpu
-            if block is None:
-                return
-            yield block
-
-
-def _cpu() -> float:
-    return time.process_time() + usage().cpu
 
 
 def evaluate(
     model: Model,
     events: Digis | Callable[[], Iterable[Digis]],
     *,
+    premixed: bool = False,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
     """Compress to a real file, decompress it, compare: one row of a sweep's table.
@@ -74,6 +39,8 @@ def evaluate(
     events : Digis or function
         Events that it was not fitted on; where they do not fit into memory, a function that gives
         them block by block, each time anew.
+    premixed : bool
+        Compare after pre-mixing too.
     progress : callable, optional
         Told how far it is.
 
@@ -100,7 +67,7 @@ def evaluate(
             for block in blocks():
                 with decoding.running():
                     decoded = reader.read(start, start + len(block))
-                part = compare(block, decoded)
+                part = compare(block, decoded, premixed=premixed)
                 comparison = part if comparison is None else comparison + part
                 start += len(block)
                 tell(progress, 0.4 + 0.6 * start / max(reader.count, 1), "decoding")

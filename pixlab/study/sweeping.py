@@ -20,12 +20,13 @@ from pixlab.progress import Progress, tell
 from pixlab.study import workers
 from pixlab.study.costs import payback
 from pixlab.study.journal import Journal, read_result, write_result
+from pixlab.study.machine import cores
 from pixlab.study.reference import REFERENCES
 from pixlab.study.split import Split
 from pixlab.study.table import COLUMNS, HIDDEN, Sweep
 from pixlab.study.tasks import FACTS, perform, row_task
 
-__all__ = ["CODEBOOK_SIZES", "default_codecs", "sweep"]
+__all__ = ["CODEBOOK_SIZES", "assemble", "default_codecs", "sweep"]
 
 CODEBOOK_SIZES = (16, 32, 64, 128, 256, 512, 1024, 2048, 4096)
 _ALONE = 2_000_000  # digis times settings below which starting processes does not pay
@@ -59,6 +60,7 @@ def sweep(
     detector: str | Detector | None = None,
     duplicates: Literal["error", "sum"] = "error",
     source: str = "",
+    premixed: bool = False,
     jobs: int | None = None,
     progress: Progress | None = None,
 ) -> Sweep:
@@ -81,6 +83,8 @@ def sweep(
         As for `pixlab.read`, where a path is given.
     source : str, optional
         Name of the file or sample, kept in the table; default: the path.
+    premixed : bool
+        Compare after pre-mixing too, as `pixlab.compare` does; tolerances then hold for both.
     jobs : int, optional
         Processes at a time. Default: one a core, or none but this one where little is to be done.
         Rows do not depend on it, but for their times.
@@ -106,7 +110,7 @@ def sweep(
             codec.require()
     how: dict[str, Any] = {"branch": branch, "detector": detector, "duplicates": duplicates}
     split = Split.of(digis, fit_events=fit_events, events=events, **how)
-    tasks = [FACTS, *(row_task(codec) for codec in chosen)]
+    tasks = [FACTS, *(row_task(codec, premixed=premixed) for codec in chosen)]
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         journal = None
@@ -119,7 +123,7 @@ def sweep(
         report = _Report(len(tasks), todo, [c.key for c in chosen], progress)
         if _processes(jobs, split, len(todo)) > 1:
             work = [(tasks[i], paths[i]) for i in todo]
-            workers.run(work, split.on_disk(folder), jobs or workers.cores(), report.several)
+            workers.run(work, split.on_disk(folder), jobs or cores(), report.several)
         else:
             for place, i in enumerate(todo):
                 report.several({place: (0.0, "")})
@@ -128,7 +132,7 @@ def sweep(
                 report.several({place: (1.0, "")})
         tell(progress, 1.0, "")
         facts, *rows = (read_result(path) or {} for path in paths)
-        found = _assemble(rows, facts, chosen, split, source or split.path)
+        found = assemble(rows, facts, chosen, split, source or split.path)
         if out is not None and journal is not None:
             found.save(out)
             journal.clear()
@@ -140,7 +144,7 @@ def _processes(jobs: int | None, split: Split, n: int) -> int:
         return min(jobs, n)
     if not split.block and split.held_digis * n < _ALONE:
         return 1
-    return min(workers.cores(), n)
+    return min(cores(), n)
 
 
 class _Report:
@@ -166,7 +170,7 @@ class _Report:
         return lambda done, text: self.several({place: (min(done, 0.999), text)})
 
 
-def _assemble(
+def assemble(
     rows: list[dict[str, Any]],
     facts: dict[str, Any],
     codecs: list[Codec],

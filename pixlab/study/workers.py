@@ -31,27 +31,18 @@ from pixlab.study.journal import write_result
 from pixlab.study.split import Split
 from pixlab.study.tasks import perform
 
-__all__ = ["cores", "main", "run"]
+__all__ = ["main", "run"]
 
 _POLL = 0.1  # seconds after which progress is told, though nothing has happened
-_MEMORY = 700 << 20  # bytes that a process may need
 _ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
-
-
-def cores() -> int:
-    """How many processes make sense here: cores of this process, limits of a hub, memory."""
-    allowed = getattr(os, "sched_getaffinity", lambda _: range(os.cpu_count() or 1))(0)
-    most = [len(allowed)]
-    with suppress(ValueError):  # what JupyterHub and Binder tell their guests
-        most.append(int(float(os.environ.get("CPU_LIMIT") or len(allowed))))
-        most.append(int(os.environ.get("MEM_LIMIT") or sys.maxsize) // _MEMORY)
-    return max(1, min(most))
 
 
 class _Worker:
     """One process, and the task it is at."""
 
-    def __init__(self, split: Split, replies: queue.Queue[tuple[_Worker, dict[str, Any]]]) -> None:
+    def __init__(
+        self, split: Split, alone: bool, replies: queue.Queue[tuple[_Worker, dict[str, Any]]]
+    ) -> None:
         here = str(Path(__file__).parents[2])
         path = os.pathsep.join(filter(None, [here, os.environ.get("PYTHONPATH")]))
         self.task: int | None = None
@@ -61,7 +52,9 @@ class _Worker:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
-            env=os.environ | {"PYTHONPATH": path} | dict.fromkeys(_ONE_THREAD, "1"),
+            env=os.environ
+            | {"PYTHONPATH": path}
+            | ({} if alone else dict.fromkeys(_ONE_THREAD, "1")),
         )
         self._last_words: list[str] = []
         self._listeners = [
@@ -149,7 +142,7 @@ def run(
 
     try:
         for _ in range(min(jobs, len(tasks))):
-            workers.append(_Worker(split, replies))
+            workers.append(_Worker(split, jobs == 1, replies))
             feed(workers[-1])
         while waiting or any(worker.task is not None for worker in workers):
             report(state)
