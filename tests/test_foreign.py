@@ -151,6 +151,7 @@ def test_hostile_sz3_streams_do_not_reach_this_process(monkeypatch):
 # -- processes --------------------------------------------------------------------------------
 @needs_sz3
 def test_a_process_that_died_is_replaced_and_one_that_hangs_is_ended(monkeypatch):
+    processes._close_all()  # those that threads of other tests have left
     model = make_codec("sz3").fit(random_digis(n_digis=5))
     digis = random_digis(seed=2)
     stream = model.encode(digis)
