@@ -137,10 +137,9 @@ class Headline(pn.viewable.Viewer):
         return f"<style>{_STYLE}</style><div class='line'>{cells}{self._verdict(tolerance)}</div>"
 
     def _verdict(self, tolerance: str) -> str:
-        comparison = self.session.comparison()
-        if comparison is None:
+        if self.session.comparison() is None:
             return ""
-        verdict = comparison.passed(tolerance)
+        verdict = self.session.data.verdict(self.session.point, tolerance)
         colour, word = ("#2b8a3e", "inside") if verdict else ("#d9480f", "outside")
         n = len(verdict.checks)
         done = f"all {n} checks pass" if verdict else f"{len(verdict.failed)} of {n} checks fail"

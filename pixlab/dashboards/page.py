@@ -7,7 +7,6 @@ from html import escape
 from typing import Any
 from urllib.parse import urlencode
 
-import holoviews as hv
 import panel as pn
 import panel_material_ui as pmui
 import param
@@ -27,7 +26,6 @@ _QUESTION = "How small can simulated pixel digis become before the physics notic
 def prepare() -> None:
     """Load what pages are drawn with; repeated calls do nothing."""
     pn.extension("tabulator", inline=True)  # a notebook works offline
-    hv.extension("bokeh", logo=False, inline=True)
 
 
 class Board(pn.viewable.Viewer):
@@ -68,12 +66,6 @@ class Board(pn.viewable.Viewer):
                 css_classes=["pixlab-notice"],
             )
         )
-
-    def close(self) -> None:
-        """The visitor has left: let go of what libraries would keep."""
-        for view in self._made.values():
-            if hasattr(view, "close"):
-                view.close()
 
     def _show_problem(self, event: param.parameterized.Event) -> None:
         if event.new:
@@ -139,7 +131,6 @@ def page(sources: Sequence[Source], problems: Sequence[PixlabError] = ()) -> pmu
 
     def leave(context: Any) -> None:
         """Panel keeps the page of a visitor who has left; make sure that nothing hangs on it."""
-        board.close()
         whole.param.unwatch(theme)
         with param.parameterized.discard_events(whole):  # its models are taken apart already
             whole.param.update(main=[], sidebar=[])

@@ -5,20 +5,27 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from pixlab.dashboards.shared import SHELF
 from pixlab.digis import Digis
+from pixlab.errors import PixlabError
 from pixlab.physics import METRICS
+from pixlab.plots.codebook import Codebook, Usage, codebook_of, usage_of
+from pixlab.plots.overview import Cloud
+from pixlab.plots.tiles import module_sums
 from pixlab.study import MODEL_EVENTS
 
 if TYPE_CHECKING:
     import pandas
 
     from pixlab.codecs import Model
-    from pixlab.physics import Comparison
+    from pixlab.physics import Comparison, Verdict
     from pixlab.study import Sweep
 
 __all__ = ["Source"]
@@ -95,6 +102,14 @@ class Source:
         rows = list(self.points(codec).values())
         return rows[len(rows) // 2]
 
+    def spread(self, n: int) -> list[int]:
+        """Rows of the codec with most points, from its first to its last, about evenly."""
+        rows = list(
+            self.points(max(self.codecs, key=lambda codec: len(self.points(codec)))).values()
+        )
+        places = np.unique(np.linspace(0, len(rows) - 1, n).round().astype(int))
+        return [rows[i] for i in places]
+
     @property
     def default_point(self) -> int:
         """What a page shows first: the middle of the codec with most points."""
@@ -158,6 +173,13 @@ class Source:
         table = self.sweep.table
         return table.drop(columns=[c for c in ("model", "comparison") if c in table])
 
+    def sweep_bytes(self) -> bytes:
+        """The sweep with its models and comparisons as `Sweep.save` writes it."""
+        with TemporaryDirectory() as folder:
+            path = Path(folder) / "sweep.parquet"
+            self.sweep.save(path)
+            return path.read_bytes()
+
     @cached_property
     def shown_table(self) -> tuple[pandas.DataFrame, dict[str, int]]:
         """The columns that a reader compares, with units in their headings, and their digits."""
@@ -192,31 +214,92 @@ class Source:
         return dict(sorted(parts.items(), key=lambda part: -part[1]))
 
     # -- results, made once for all sessions ------------------------------------------------
-    def event(self, event: int) -> Digis:
-        """One original event."""
+    # an event that is None stands for all of them
+    def event(self, event: int | None) -> Digis:
+        """One original event, or all."""
+        if event is None:
+            return self.digis
         return SHELF.get((self.key, "event", event), lambda: self.digis[event])
 
-    def decoded(self, row: int, event: int) -> Digis:
-        """One event after encoding and decoding with the model of a row."""
+    def decoded(self, row: int, event: int | None) -> Digis:
+        """One event, or all, after encoding and decoding with the model of a row."""
         return SHELF.get(
             (self.key, "decoded", self._model_key(row), event),
-            lambda: self._model(row).quantize(self.event(event)),
+            lambda: self.model(row).quantize(self.event(event)),
         )
+
+    def cloud(self, row: int | None, event: int | None) -> pandas.DataFrame:
+        """Pixels at their places, see `pixlab.plots.overview.Cloud`; a row that is None decodes to
+        the original.
+        """
+        original = self.event(event)
+        model = None if row is None else self._model_key(row)
+        return SHELF.get(
+            (self.key, "cloud", model, event),
+            lambda: Cloud(original, original if row is None else self.decoded(row, event)).table,
+        )
+
+    def module_sums(self, row: int | None, event: int | None) -> NDArray[np.int64]:
+        """Digis of each module after the model of a row, or in the original."""
+        digis = self.event(event) if row is None else self.decoded(row, event)
+        model = None if row is None else self._model_key(row)
+        return SHELF.get((self.key, "sums", model, event), lambda: module_sums(digis))
 
     def comparison(self, row: int) -> Comparison:
         """What the model of a row does to the physics, as the sweep measured it."""
         key = (self.key, "comparison", self._model_key(row))
         return SHELF.get(key, lambda: self.sweep.comparison(row))
 
+    def verdict(self, row: int, tolerance: str) -> Verdict:
+        """Whether the physics of a row is inside a tolerance."""
+        return SHELF.get(
+            (self.key, "verdict", self._model_key(row), tolerance),
+            lambda: self.comparison(row).passed(tolerance),
+        )
+
+    def cheapest(self, tolerance: str) -> int | None:
+        """The row with the lowest rate inside a tolerance, if there is one that can be read."""
+        rates = self.sweep.table["bits_per_digi"].to_numpy(float)
+        for row in np.argsort(rates, kind="stable"):
+            try:
+                if self.verdict(int(row), tolerance):
+                    return int(row)
+            except PixlabError:
+                continue
+        return None
+
+    def codebook(self, row: int) -> Codebook | None:
+        """The codewords of the model of a row as pictures, None where it has none."""
+        return SHELF.get(("codebook", self._model_key(row)), lambda: codebook_of(self.model(row)))
+
+    def usage(self, row: int) -> Usage:
+        """How the measured events use the codebook of a row."""
+        measured = self.digis[self.first_measured :]
+        return SHELF.get(
+            (self.key, "usage", self._model_key(row)), lambda: usage_of(self.model(row), measured)
+        )
+
+    def usage_in(self, row: int, event: int) -> Usage:
+        """How one event uses the codebook of a row."""
+        return SHELF.get(
+            (self.key, "usage", self._model_key(row), event),
+            lambda: usage_of(self.model(row), self.event(event)),
+        )
+
+    def model(self, row: int) -> Model:
+        """The model of a row."""
+        return SHELF.get(("model", self._model_key(row)), lambda: self.sweep.model(row))
+
     def busiest(self, event: int, layer: str) -> int:
         """Raw id of the module of a layer with most digis in an event."""
         detector = self.digis.detector
-        n = np.bincount(self.event(event).module, minlength=len(detector))
-        n = np.where(detector.in_layer(layer), n, -1)
+        n = np.where(detector.in_layer(layer), self.module_sums(None, event), -1)
         return int(detector.detid[int(np.argmax(n))])
 
     def _model_key(self, row: int) -> str:
-        return hashlib.blake2b(self.sweep.table["model"].iloc[row], digest_size=16).hexdigest()
+        return self._model_keys[row]
 
-    def _model(self, row: int) -> Model:
-        return SHELF.get(("model", self._model_key(row)), lambda: self.sweep.model(row))
+    @cached_property
+    def _model_keys(self) -> list[str]:
+        models = self.sweep.table["model"]
+        return [hashlib.blake2b(model, digest_size=16).hexdigest() for model in models]

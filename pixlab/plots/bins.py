@@ -1,4 +1,6 @@
-"""A spectrum of original and decoded digis, cut and labelled as every drawing of it shows it."""
+"""Spectra of original and decoded digis, and of what happened to matched clusters, cut and labelled
+as every drawing of them shows them.
+"""
 
 from __future__ import annotations
 
@@ -10,12 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pixlab.errors import PixlabError
+from pixlab.physics.pairs import PAIRS
 from pixlab.physics.spectra import SPECTRA
 
 if TYPE_CHECKING:
     from pixlab.physics import Comparison
 
-__all__ = ["Bins", "spectrum_bins"]
+__all__ = ["Bins", "PairBins", "pair_bins", "spectrum_bins"]
 
 _SURE = 25  # entries that make a ratio known to 20%
 
@@ -85,14 +88,9 @@ def spectrum_bins(comparison: Comparison, name: str, layer: str = "all") -> Bins
     """
     if name not in SPECTRA:
         raise PixlabError(f"there is no spectrum '{name}'", f"choose one of {', '.join(SPECTRA)}")
-    if layer not in comparison.layers:
-        raise PixlabError(
-            f"the comparison has no layer '{layer}'",
-            f"choose one of {', '.join(comparison.layers)}",
-        )
+    place = _place(comparison, layer)
     spectrum = SPECTRA[name]
     edges = spectrum.edges(comparison.detector)
-    place = comparison.layers.index(layer)
     original, decoded = (counts[place] for counts in comparison.totals.histogram(name))
     beyond = original[-1], decoded[-1]
     end = edges[-1] - 1 if spectrum.whole else edges[-1]
@@ -120,6 +118,83 @@ def spectrum_bins(comparison: Comparison, name: str, layer: str = "all") -> Bins
         x_label,
         f"{spectrum.entries} / {per}",
     )
+
+
+@dataclass(frozen=True)
+class PairBins:
+    """Counts of a quantity of matched clusters, around the value of no change.
+
+    Parameters
+    ----------
+    edges : float64[n + 1]
+    counts : int64[n]
+        Matched clusters.
+    centre : float
+        The value of no change.
+    beyond : int
+        Clusters outside the bins.
+    x_label, y_label : str
+        Quantity with unit; entries, with the width of a bin.
+    """
+
+    edges: NDArray[np.float64]
+    counts: NDArray[np.int64]
+    centre: float
+    beyond: int
+    x_label: str
+    y_label: str
+
+
+def pair_bins(comparison: Comparison, name: str, layer: str = "all", *, bins: int = 61) -> PairBins:
+    """The bins of a quantity of matched clusters in one layer.
+
+    Parameters
+    ----------
+    comparison : Comparison
+        From `pixlab.compare`.
+    name : str
+        One of `pixlab.physics.PAIRS`.
+    layer : str
+        One layer, or "all".
+    bins : int
+        About how many; the outermost hold what 99.8% of the clusters are inside of.
+
+    Raises
+    ------
+    PixlabError
+        If there is no such quantity or layer.
+    """
+    if name not in PAIRS:
+        raise PixlabError(f"there is no quantity '{name}'", f"choose one of {', '.join(PAIRS)}")
+    place = _place(comparison, layer)
+    quantity = PAIRS[name]
+    kept = comparison.totals.pairs[name].sum(axis=1)  # of all sizes
+    counts = kept.sum(axis=0) if place == len(kept) else kept[place]
+    edges = quantity.edges(comparison.detector)
+    middle = len(edges) // 2 - 1  # bin of no change, without the underflow
+    inside = counts[1:-1]
+    # bins on both sides of the middle one that hold nearly all
+    outward = inside[middle:] + np.where(np.arange(middle + 1) > 0, inside[middle::-1], 0)
+    reach = int(np.searchsorted(np.cumsum(outward), 0.998 * outward.sum())) + 1
+    # together, an odd number each, so that no change stays in the middle of a bin
+    step = max(1, 2 * round(reach / bins) + 1) if reach > bins else 1
+    sides = min(int(np.ceil(reach / step)) + 1, (middle - step // 2) // step)
+    first = middle - step // 2 - sides * step
+    shown = inside[first : first + (2 * sides + 1) * step].reshape(-1, step).sum(axis=1)
+    edges = edges[first : first + (2 * sides + 1) * step + 1 : step]
+    beyond = int(counts.sum() - shown.sum())
+    x_label = quantity.axis_label + (f", outside: {beyond:,}" if beyond else "")
+    width = f"{edges[1] - edges[0]:.3g} {quantity.unit}".strip()
+    return PairBins(edges, shown, quantity.centre, beyond, x_label, f"matched clusters / {width}")
+
+
+def _place(comparison: Comparison, layer: str) -> int:
+    if layer not in comparison.layers:
+        raise PixlabError(
+            f"the comparison has no layer '{layer}'",
+            f"choose one of {', '.join(comparison.layers)}",
+        )
+    return comparison.layers.index(layer)
 
 
 def _filled(counts: NDArray[np.int64], *, to_the_end: bool) -> slice:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Literal
@@ -9,13 +10,14 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from pixlab.detectors import Detector
 from pixlab.digis import Digis
 from pixlab.physics import pixel_pairs
 
 if TYPE_CHECKING:
     import pandas
 
-__all__ = ["PROJECTIONS", "Cloud", "Raster", "has_places", "rasterize"]
+__all__ = ["PROJECTIONS", "Cloud", "Raster", "extent", "has_places", "rasterize"]
 
 # name -> columns and axis labels
 PROJECTIONS: dict[str, tuple[str, str, str, str]] = {
@@ -28,6 +30,21 @@ _PART = 1 << 18  # digis placed at a time, so that memory stays bounded
 def has_places(digis: Digis) -> bool:
     """Whether the modules of a detector stand at different places."""
     return len(digis.detector) > 1 and bool(np.ptp(digis.detector.position, axis=0).max() > 0)
+
+
+def extent(detector: Detector, layers: Sequence[int], projection: str) -> list[tuple[float, float]]:
+    """Ends of both axes of a projection, so that the modules of some layers are inside."""
+    own = np.flatnonzero(np.isin(detector.layer, list(layers)))
+    rows, cols = detector.rows[own].astype(float), detector.cols[own].astype(float)
+    corners = [
+        detector.positions(own, rows * up, cols * across) for up in (0, 1) for across in (0, 1)
+    ]
+    x, y, z = np.concatenate(corners).T
+    if projection == "x-y":
+        reach = 1.03 * float(np.hypot(x, y).max())
+        return [(-reach, reach)] * 2
+    room = 0.02 * float(np.ptp(z)) or 1.0
+    return [(float(z.min()) - room, float(z.max()) + room), (-1.02 * np.pi, 1.02 * np.pi)]
 
 
 @dataclass(frozen=True)
