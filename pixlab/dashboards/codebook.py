@@ -46,7 +46,7 @@ class CodebookView(pn.viewable.Viewer):
             "members",
             {"event": "event", "detid": "detid", "row": "row", "column": "col"},
             self._tapped_member,
-            height=240,
+            height=150,
         )
         self.page = pmui.IntSlider(
             label="Codewords by use, from place", start=1, end=1, step=PAGE, value=1,

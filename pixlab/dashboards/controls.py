@@ -29,8 +29,7 @@ class Controls(pn.viewable.Viewer):
         self.session = session
         p = session.param
         wide: dict[str, Any] = {"sizing_mode": "stretch_width", "margin": (4, 12)}
-        several = len(p.source.objects) > 1
-        self.source = pmui.Select.from_param(p.source, label="Sample", visible=several, **wide)
+        self.source = pmui.Select.from_param(p.source, label="Sample", **wide)
         self.event = pmui.IntSlider.from_param(p.event, label="Event", **wide)
         self.used = pn.pane.HTML(
             pn.bind(self._used, p.source, p.event),
@@ -53,6 +52,7 @@ class Controls(pn.viewable.Viewer):
 
     def _follow(self, *events: Any) -> None:
         s = self.session
+        self.source.visible = len(s.param.source.objects) > 1
         name = s.data.module_name
         modules = {name(d).split(" · ", 1)[-1]: d for d in s.param.module.objects}
         self.module.param.update(options=modules, value=s.module)

@@ -88,7 +88,7 @@ class HitMaps:
         self._cards[name] = Card(name, title, _HELP[name], *above, figure_pane(figure))
         return self._cards[name]
 
-    def _side_by_side(self) -> pn.FlexBox:
+    def _side_by_side(self) -> pn.Row:
         cards = [self._card(what, self.hits.map_of(what, what)) for what in QUANTITIES]
         return grid(*((1, card) for card in cards))
 

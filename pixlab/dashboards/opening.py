@@ -13,7 +13,7 @@ from pixlab.errors import FormatError, PixlabError
 from pixlab.progress import Progress
 from pixlab.study import Sweep, sweep
 
-__all__ = ["open_source", "open_sources"]
+__all__ = ["is_table", "open_source", "open_sources"]
 
 SWEPT_EVENTS = 20  # of an event file without a table: enough for every spectrum, a minute of work
 TABLE_ENDING = ".sweep.parquet"  # a table of this name beside an event file belongs to it
@@ -37,8 +37,8 @@ def open_sources(
     from pixlab import samples
 
     # tables first, so that events which belong to one are not swept
-    what = sorted(what or [samples.sweep_path()], key=lambda w: not (_is_path(w) and _is_table(w)))
-    events = {Path(w).name: Path(w) for w in what if _is_path(w) and not _is_table(w)}
+    what = sorted(what or [samples.sweep_path()], key=lambda w: not (_is_path(w) and is_table(w)))
+    events = {Path(w).name: Path(w) for w in what if _is_path(w) and not is_table(w)}
     opened: list[Source] = []
     problems: list[PixlabError] = []
     for i, one in enumerate(what):
@@ -96,7 +96,7 @@ def open_source(
     if name in samples.list() and (name != str(what) or not Path(what).exists()):
         what = samples.path(name)
     path = Path(what)
-    if _is_table(path):
+    if is_table(path):
         table = Sweep.load(path)
         return Source(_short(table.source), _events_of(table, str(path), beside or {}), table)
     table_beside = path.with_name(path.stem + TABLE_ENDING)
@@ -138,7 +138,7 @@ def _is_path(what: Any) -> bool:
     return isinstance(what, (str, Path))
 
 
-def _is_table(what: Any) -> bool:
+def is_table(what: Any) -> bool:
     """Whether a file is a table of a sweep, by its content."""
     path = Path(what)
     if not path.is_file():

@@ -67,6 +67,12 @@ class Board(pn.viewable.Viewer):
             )
         )
 
+    def close(self) -> None:
+        """The visitor has left: end what is still going on."""
+        for view in self._made.values():
+            if hasattr(view, "close"):
+                view.close()
+
     def _show_problem(self, event: param.parameterized.Event) -> None:
         if event.new:
             self.notice(event.new)
@@ -131,6 +137,7 @@ def page(sources: Sequence[Source], problems: Sequence[PixlabError] = ()) -> pmu
 
     def leave(context: Any) -> None:
         """Panel keeps the page of a visitor who has left; make sure that nothing hangs on it."""
+        board.close()
         whole.param.unwatch(theme)
         with param.parameterized.discard_events(whole):  # its models are taken apart already
             whole.param.update(main=[], sidebar=[])

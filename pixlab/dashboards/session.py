@@ -338,8 +338,8 @@ class Follower:
     ) -> None:
         self._session, self._view, self._names, self._then = session, view, tuple(names), then
         self._seen: tuple[Any, ...] | None = None
-        self._look()
         session.param.watch(self._look, [*names, "view"])
+        self._look()
 
     def _look(self, *events: Any) -> None:
         session = self._session

@@ -180,14 +180,26 @@ class Source:
             self.sweep.save(path)
             return path.read_bytes()
 
+    def events_file(self) -> bytes:
+        """The digis as a lossless .pxl file."""
+        from pixlab.io import write
+
+        with TemporaryDirectory() as folder:
+            path = Path(folder) / "events.pxl"
+            write(self.digis, path)
+            return path.read_bytes()
+
     @cached_property
-    def shown_table(self) -> tuple[pandas.DataFrame, dict[str, int]]:
-        """The columns that a reader compares, with units in their headings, and their digits."""
+    def shown_table(self) -> tuple[pandas.DataFrame, dict[str, int], set[str]]:
+        """The columns that a reader compares, with units in their headings; their digits; and those
+        of which more is better.
+        """
         import pandas as pd
 
         table = self.sweep.table
         shown: dict[str, Any] = {"setting": table["label"].astype(str)}
         digits: dict[str, int] = {}
+        large = {heading for column, heading, *_ in _SHOWN if column.startswith("ratio")}
         for column, heading, scale, places in _SHOWN:
             if column in table:
                 shown[heading] = table[column].astype(float) * scale
@@ -197,8 +209,10 @@ class Source:
             percent = metric.unit == "%"
             heading = f"{metric.label} [{metric.unit}]" if metric.unit else metric.label
             shown[heading] = table[name].astype(float) * (100 if percent else 1)
+            if metric.good == "large":
+                large.add(heading)
             digits[heading] = 0 if name == "modules_lost" else 3 if metric.unit == "" else 2
-        return pd.DataFrame(shown).reset_index(drop=True), digits
+        return pd.DataFrame(shown).reset_index(drop=True), digits, large
 
     def rate_parts(self, row: int) -> dict[str, float]:
         """Bits per digi of each part of the file; they add up to the rate of the row."""

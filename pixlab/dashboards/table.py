@@ -44,7 +44,7 @@ class SweepTable(pn.viewable.Viewer):
         downloads = [
             pmui.FileDownload(
                 callback=callback, filename=f"sweep.{ending}", label=f"Download {name}",
-                size="small", margin=(4, 6),
+                size="small", variant="outlined", margin=(4, 6),
             )
             for callback, ending, name in (
                 (self._csv, "csv", "CSV"),
@@ -58,18 +58,19 @@ class SweepTable(pn.viewable.Viewer):
         Follower(session, self.title, ["source", "point"], self._mark)
 
     def _fill(self) -> None:
-        table, digits = self.session.data.shown_table
+        table, digits, large = self.session.data.shown_table
         self.table.formatters = {
             heading: NumberFormatter(format="0." + "0" * n if n else "0", text_align="right")
             for heading, n in digits.items()
         }
         self.table.header_align = dict.fromkeys(digits, "right")
         self.table.widths = {"setting": 190} | dict.fromkeys(digits, 120)
+        filters = {heading: ">=" if heading in large else "<=" for heading in digits}
         self.table.header_filters = {
             "setting": {"type": "input", "func": "like", "placeholder": "contains"}
         } | {
-            heading: {"type": "number", "func": "<=", "placeholder": "at most"}
-            for heading in digits
+            heading: {"type": "number", "func": func, "placeholder": _WORDS[func]}
+            for heading, func in filters.items()
         }
         self.table.value = table
 
@@ -100,6 +101,7 @@ _HELP = (
     "to filter, click a row to choose it in all views. CSV has every number; Parquet also the "
     "models and comparisons, as `pixlab serve` opens it."
 )
+_WORDS = {"<=": "at most", ">=": "at least"}
 _STYLE = """
 .tabulator .tabulator-col-title { white-space: normal !important; }
 .tabulator .tabulator-col-title, .tabulator .tabulator-cell { font-size: 13px; }

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import panel as pn
 
 from pixlab.dashboards.codebook import CodebookView
+from pixlab.dashboards.data import Data
 from pixlab.dashboards.explorer import Explorer
 from pixlab.dashboards.physics import Physics
 from pixlab.dashboards.rates import RateDistortion
@@ -15,7 +16,7 @@ from pixlab.dashboards.table import SweepTable
 
 __all__ = ["VIEWS"]
 
-_VIEWS = (Explorer, RateDistortion, Physics, CodebookView, SweepTable)
+_VIEWS = (Explorer, RateDistortion, Physics, CodebookView, SweepTable, Data)
 
 # title -> view, in the order of the tabs
 VIEWS: dict[str, Callable[[Session], pn.viewable.Viewer]] = {view.title: view for view in _VIEWS}

@@ -94,7 +94,7 @@ class Card(pn.viewable.Viewer):
         return self._view
 
 
-def grid(*cells: tuple[float, Any], narrowest: int = _NARROWEST) -> pn.FlexBox:
+def grid(*cells: tuple[float, Any], narrowest: int = _NARROWEST) -> pn.Row:
     """Cells side by side where there is room, below each other where there is not.
 
     Parameters
@@ -113,7 +113,12 @@ def grid(*cells: tuple[float, Any], narrowest: int = _NARROWEST) -> pn.FlexBox:
         )
         for share, content in cells
     ]
-    return pn.FlexBox(*boxes, gap="8px", sizing_mode="stretch_width", margin=(0, 0, 8, 0))
+    return pn.Row(
+        *boxes,
+        styles={"flex-wrap": "wrap", "gap": "8px"},
+        sizing_mode="stretch_width",
+        margin=(0, 0, 8, 0),
+    )
 
 
 def buttons(parameter: Any, **more: Any) -> pmui.RadioButtonGroup:

@@ -65,7 +65,7 @@ class Visit:
         """Load an address, and take the seconds until the first canvas."""
         start = time.perf_counter()
         self.page.goto(url)
-        self.page.wait_for_selector("canvas, .tabulator, .pixlab-error", timeout=_PATIENCE * 1000)
+        self.page.wait_for_selector("canvas, .tabulator, .pixlab-run, .pixlab-error", timeout=_PATIENCE * 1000)
         self.seconds = time.perf_counter() - start
 
     def until(self, look: Callable[[], T], what: str) -> T:

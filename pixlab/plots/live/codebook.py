@@ -35,17 +35,13 @@ class Gallery:
     def __init__(
         self, name: str, tips: Mapping[str, str], then: Callable[[int], None], *, height: int = 300
     ) -> None:
-        self.figure = new_figure(name, height=height, match_aspect=True)
+        self.figure = new_figure(name, height=height)
         self.figure.axis.visible = False
         self.figure.grid.visible = False
         self.image = ColumnDataSource({"image": []})
         self._keys = tuple(tips.values())
         self.scale = ColourScale(Viridis256, "charge [adc counts]")
-        frames = self.figure.rect(
-            "x", "y", "width", "height", source=ColumnDataSource({"x": [], "y": []}),
-            fill_color=GREY, fill_alpha=0.1, line_alpha=0,
-        )  # fmt: skip
-        frames.glyph.update(width=1, height=1)
+        frames = self.figure.rect([], [], 1, 1, fill_color=GREY, fill_alpha=0.1, line_alpha=0)
         self._frames = frames
         drawn = self.figure.image("image", x=0, y=0, dw=1, dh=1, source=self.image)
         self.scale.paint(drawn.glyph, "image", "color_mapper")
@@ -158,8 +154,8 @@ class UsagePlot:
             fill_alpha=0.6, line_alpha=0,
         )  # fmt: skip
         bars.nonselection_glyph = bars.selection_glyph = None
-        self._chosen = self.figure.quad(
-            [], [], [], [], fill_color=ACCENT, line_color=ACCENT, line_width=2
+        self._chosen = self.figure.scatter(
+            [], [], marker="inverted_triangle", size=14, color=ACCENT
         )
         self._even = self.figure.line([], [], line_color=GREY, line_dash="dashed")
         tips = [("place", "@place{0}"), ("codeword", "@code{0}"), ("tiles", "@top{0}")]
@@ -192,12 +188,8 @@ class UsagePlot:
         """Mark the codeword at that place, or none."""
         at = [] if place is None else [place]
         data = self.steps.data
-        self._chosen.data_source.data = {
-            "left": np.asarray(data["left"])[at],
-            "right": np.asarray(data["right"])[at],
-            "bottom": np.full(len(at), 0.5),
-            "top": np.maximum(np.asarray(data["top"])[at], 1.0),
-        }
+        top = np.maximum(np.asarray(data["top"])[at], 1.0)
+        self._chosen.data_source.data = {"x": np.asarray(data["place"])[at], "y": 1.3 * top}
 
     def _tapped(self, attribute: str, old: list[int], new: list[int]) -> None:
         if new:

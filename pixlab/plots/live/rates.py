@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
-from bokeh.models import ColumnDataSource, FixedTicker, Label, LegendItem, Span, TapTool
+from bokeh.models import ColumnDataSource, FixedTicker, Label, Legend, LegendItem, Span, TapTool
 from numpy.typing import NDArray
 
 from pixlab.plots.live.figures import hover, new_figure
@@ -119,22 +119,23 @@ class RatePlot:
                 **{"fill_color": look["color"]},
             )
             legend.append(LegendItem(label=codec, renderers=[curve, marks]))
-        if self.figure.legend:
-            self.figure.legend[0].items.extend(legend)
-            self.figure.legend[0].update(
-                location="top_right", background_fill_alpha=0.6, border_line_alpha=0,
-                click_policy="hide", padding=4, spacing=1,
-            )  # fmt: skip
+        self.figure.add_layout(
+            Legend(
+                items=[*legend, LegendItem(label="best at its rate", renderers=[self._front_line])],
+                orientation="horizontal", background_fill_alpha=0, border_line_alpha=0,
+                click_policy="hide", padding=2, spacing=12, margin=0, ncols=5,
+            ),
+            "above",
+        )  # fmt: skip
 
     def _front(self, bottom: float) -> None:
         front = self.points.front
-        self.figure.line(
+        self._front_line = self.figure.line(
             self.points.rate[front],
             np.maximum(self.points.value[front], bottom),
             line_color=GREY,
             line_width=7,
             line_alpha=0.35,
-            legend_label="best at its rate",
         )
 
     def _lines(
