@@ -15,9 +15,9 @@ from pixlab.codecs import CODECS
 from pixlab.dashboards import making
 from pixlab.dashboards.session import Follower, Session
 from pixlab.dashboards.sources import Source
-from pixlab.dashboards.tasks import Stopped, Task
+from pixlab.dashboards.tasks import Task
 from pixlab.dashboards.widgets import Card, grid
-from pixlab.errors import PixlabError
+from pixlab.errors import Cancelled, PixlabError
 
 __all__ = ["Data"]
 
@@ -71,7 +71,7 @@ class Data(pn.viewable.Viewer):
             end=10_000,
             **_WIDE,
         )
-        self._parts = {
+        self._parts: dict[str, list[Any]] = {
             "sample": [self.sample],
             "file on this machine": [self.path, self.detector, self.branch],
             "upload": [self.upload, self.detector, self.branch],
@@ -87,6 +87,8 @@ class Data(pn.viewable.Viewer):
         )  # fmt: skip
         self.knobs: dict[tuple[str, str], Any] = {}
         self._knobs = pn.Column(sizing_mode="stretch_width", margin=0)
+        self.own = pmui.Switch(label="values of my own for the knobs", size="small", margin=(4, 12))
+        self.own.param.watch(lambda _: self._show_knobs(), "value")
         self.codecs.param.watch(lambda _: self._show_knobs(), "value")
         self._show_knobs()
 
@@ -118,7 +120,7 @@ class Data(pn.viewable.Viewer):
         self._view = pn.Column(
             grid(
                 (1, Card("events", "1 · Events", _EVENTS, self.kind, self._form, self.events)),
-                (1, Card("codecs", "2 · Codecs and settings", _CODECS, self.codecs, self._knobs)),
+                (1, Card("codecs", "2 · Codecs and settings", _CODECS, self.codecs, self.own, self._knobs)),
             ),
             Card(
                 "run", "3 · Fit, compress, decompress, compare", _RUN,
@@ -133,33 +135,34 @@ class Data(pn.viewable.Viewer):
 
     # -- the form ---------------------------------------------------------------------------
     def _arrange(self) -> None:
-        self._form[:] = self._parts[self.kind.value]
+        self._form.objects = self._parts[self.kind.value]
 
     def _show_knobs(self) -> None:
-        parts = []
+        parts: list[Any] = []
         for codec in self.codecs.value:
-            inputs = []
-            for name, declared in making.knobs_of(codec).items():
-                if (codec, name) not in self.knobs:
-                    self.knobs[codec, name] = pmui.TextInput(
-                        label=name.replace("_", " "),
-                        placeholder=str(declared.default),
-                        description=declared.doc or "",
-                        size="small",
-                        sizing_mode="stretch_width",
-                        margin=(4, 6),
-                    )
-                inputs.append((1, self.knobs[codec, name]))
             summary = (CODECS[codec].__doc__ or "").strip().split("\n")[0]
-            parts += [
+            parts.append(
                 pn.pane.HTML(
                     f"<b>{escape(codec)}</b> <span style='opacity:.7'>{escape(summary)}</span>",
                     margin=(6, 12, 0, 12),
                     sizing_mode="stretch_width",
-                ),
-                grid(*inputs, narrowest=130),
-            ]
-        self._knobs[:] = parts
+                )
+            )
+            if self.own.value:
+                fields = [self._field(codec, *knob) for knob in making.knobs_of(codec).items()]
+                parts.append(grid(*((1, field) for field in fields), narrowest=180))
+        self._knobs.objects = parts
+
+    def _field(self, codec: str, name: str, declared: Any) -> Any:
+        if (codec, name) not in self.knobs:
+            self.knobs[codec, name] = pmui.TextInput(
+                label=f"{name.replace('_', ' ')} ({declared.default})",
+                description=declared.doc or "",
+                size="small",
+                sizing_mode="stretch_width",
+                margin=(4, 6),
+            )
+        return self.knobs[codec, name]
 
     # -- the work ---------------------------------------------------------------------------
     def start(self) -> None:
@@ -190,7 +193,8 @@ class Data(pn.viewable.Viewer):
             self.task.stop()
 
     def _work(self) -> Callable[[Any], Source]:
-        texts = {key: field.value or "" for key, field in self.knobs.items()}
+        own = self.knobs if self.own.value else {}
+        texts = {key: field.value or "" for key, field in own.items()}
         codecs = making.codecs_of(self.codecs.value, texts)
         events = int(self.events.value or 2)
         kind = self.kind.value
@@ -228,7 +232,7 @@ class Data(pn.viewable.Viewer):
         self.run.disabled, self.cancel.disabled = False, True
         self.bar.visible = False
         self.words.object = ""
-        if isinstance(error, Stopped):
+        if isinstance(error, Cancelled):
             self._alert("Cancelled", "Nothing was changed.", "info")
         elif error is not None:
             self._alert(error.cause, error.hint, "error")
@@ -288,9 +292,9 @@ _EVENTS = (
     "by `pixlab sweep` opens it as it is, without another sweep."
 )
 _CODECS = (
-    "Each codec is tried with every combination of the values given for its knobs; several values "
-    "with commas between them, as 16, 64, 256. An empty field keeps the default; a codec without any "
-    "value is tried in its usual settings."
+    "Each codec is tried in its usual settings, or with every combination of the values that you give "
+    "for its knobs: several with commas between them, as 16, 64, 256. An empty field keeps the "
+    "default, which stands in brackets."
 )
 _RUN = (
     "Models are fitted on the first half of the events and measured on the second: compressed to a "

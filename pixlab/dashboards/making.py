@@ -155,8 +155,8 @@ def from_simulation(
     """Simulated events."""
     from pixlab.simulation import simulate
 
-    def report(fraction: float, words: str) -> None:
-        progress(_READING * fraction, "simulating")
+    def report(fraction: float, words: str) -> bool | None:
+        return progress(_READING * fraction, "simulating")
 
     report(0.0, "")
     digis = simulate(events, pileup=pileup, seed=seed, detector=detector, progress=report)
@@ -166,8 +166,8 @@ def from_simulation(
 def _swept(
     name: str, digis: Digis, codecs: Sequence[Codec], progress: Progress, source: str = ""
 ) -> Source:
-    def report(fraction: float, words: str) -> None:
-        progress(_READING + (1 - _READING) * fraction, words)
+    def report(fraction: float, words: str) -> bool | None:
+        return progress(_READING + (1 - _READING) * fraction, words)
 
     report(0.0, "sweep")
     return Source(name, digis, sweep(digis, codecs, source=source or name, progress=report))

@@ -13,7 +13,7 @@ from pixlab.dashboards.session import Follower, Session
 from pixlab.dashboards.widgets import Card, figure_pane, grid
 from pixlab.physics import METRICS, TOLERANCES
 from pixlab.plots.live import RatePlot
-from pixlab.plots.points import floors, sweep_points
+from pixlab.plots.points import sweep_points
 
 __all__ = ["RateDistortion"]
 
@@ -71,7 +71,7 @@ class RateDistortion(pn.viewable.Viewer):
         self.curve = RatePlot(
             "curve",
             sweep_points(table, s.metric),
-            floors(table, s.data.digis.detector),
+            s.data.floors,
             log=s.log_scale,
             then=s.show_point,
         )
@@ -83,8 +83,8 @@ class RateDistortion(pn.viewable.Viewer):
             "per digi, with the model's bytes spread over 1,000 events, on a logarithmic axis. Tap "
             "a point to choose that setting in all views, a name in the legend to hide its curve. "
             "Broad grey line: no other setting is better at its rate. Dashed: ROOT's own "
-            "compression, and the tolerances. Dotted: what the exact hit map takes, alone and with "
-            "the readout noise of each charge.",
+            "compression, and the tolerances. Dotted: about what the exact hit map takes, alone and "
+            "with the readout noise of each charge, which lossless coding cannot avoid.",
         )
 
     def _ring(self) -> None:

@@ -19,7 +19,8 @@ from pixlab.physics import METRICS
 from pixlab.plots.codebook import Codebook, Usage, codebook_of, usage_of
 from pixlab.plots.overview import Cloud
 from pixlab.plots.tiles import module_sums
-from pixlab.study import MODEL_EVENTS
+from pixlab.study import COLUMNS, MODEL_EVENTS
+from pixlab.study.table import HIDDEN
 
 if TYPE_CHECKING:
     import pandas
@@ -31,15 +32,31 @@ if TYPE_CHECKING:
 __all__ = ["Source"]
 
 _FIRST_METRIC = "charge_rms"
-_SHOWN = (  # column of the sweep, heading, scale, digits
-    ("bits_per_digi", "rate [bits/digi]", 1, 2),
-    ("ratio_root_zstd4", "ROOT ZSTD-4 / this", 1, 2),
-    ("ratio_root_lzma4", "ROOT LZMA-4 / this", 1, 2),
-    ("model_bytes", "model [kB]", 1e-3, 1),
-    ("bits_per_digi_file", "whole file [bits/digi]", 1, 2),
-    ("encode_s", "encode [s]", 1, 2),
-    ("decode_s", "decode [s]", 1, 2),
-)
+# columns of a sweep that need more room than they are worth in a table of many
+_LEFT_OUT = {"codec", "events", "digis", "bytes", "payload_bytes"}
+_FLOORS = {"hit_map": "hit map", "lossless": "hit map + noise"}
+
+
+@dataclass(frozen=True)
+class Column:
+    """How a column of a sweep is shown.
+
+    Parameters
+    ----------
+    heading : str
+        With its unit.
+    meaning : str
+        What it is.
+    digits : int or None
+        Behind the point; None for texts.
+    large : bool
+        Whether more is better.
+    """
+
+    heading: str
+    meaning: str
+    digits: int | None
+    large: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -167,12 +184,6 @@ class Source:
         """What the rate-distortion curve shows first."""
         return _FIRST_METRIC if _FIRST_METRIC in self.metrics else self.metrics[0]
 
-    @cached_property
-    def plain_table(self) -> pandas.DataFrame:
-        """The sweep without its models: numbers and texts alone."""
-        table = self.sweep.table
-        return table.drop(columns=[c for c in ("model", "comparison") if c in table])
-
     def sweep_bytes(self) -> bytes:
         """The sweep with its models and comparisons as `Sweep.save` writes it."""
         with TemporaryDirectory() as folder:
@@ -190,29 +201,55 @@ class Source:
             return path.read_bytes()
 
     @cached_property
-    def shown_table(self) -> tuple[pandas.DataFrame, dict[str, int], set[str]]:
-        """The columns that a reader compares, with units in their headings; their digits; and those
-        of which more is better.
-        """
+    def shown_table(self) -> tuple[pandas.DataFrame, dict[str, Column]]:
+        """What a reader compares, by the names of the sweep's columns, percentages as percent."""
         import pandas as pd
 
         table = self.sweep.table
-        shown: dict[str, Any] = {"setting": table["label"].astype(str)}
-        digits: dict[str, int] = {}
-        large = {heading for column, heading, *_ in _SHOWN if column.startswith("ratio")}
-        for column, heading, scale, places in _SHOWN:
-            if column in table:
-                shown[heading] = table[column].astype(float) * scale
-                digits[heading] = places
+        shown: dict[str, Any] = {"label": table["label"].astype(str)}
+        columns = {"label": Column("setting", COLUMNS["label"][1], None)}
+        for name, (unit, meaning) in COLUMNS.items():
+            if name not in table or name in {*_LEFT_OUT, *HIDDEN, *shown}:
+                continue
+            if not pd.api.types.is_numeric_dtype(table[name]):
+                shown[name], columns[name] = table[name].astype(str), Column(name, meaning, None)
+                continue
+            values = table[name].astype(float)
+            if values.isna().all():
+                continue
+            if unit == "B":
+                values, unit = values / 1000, "kB"
+            digits = 0 if unit == "events" else 1 if unit == "kB" else 2
+            heading = name.replace("_", " ") + (f" [{unit}]" if unit else "")
+            shown[name] = values
+            columns[name] = Column(heading, meaning, digits, name.startswith("ratio"))
+        for name in self.sweep.knobs:
+            if name in table and table[name].nunique() > 1:
+                numeric = pd.api.types.is_numeric_dtype(table[name])
+                shown[name] = table[name].astype(float if numeric else str)
+                digits_of_knob = 3 if numeric and (shown[name].dropna() % 1).any() else 0
+                columns[name] = Column(
+                    name.replace("_", " "),
+                    "a knob of the codec",
+                    digits_of_knob if numeric else None,
+                )
         for name in self.metrics:
             metric = METRICS[name]
             percent = metric.unit == "%"
-            heading = f"{metric.label} [{metric.unit}]" if metric.unit else metric.label
-            shown[heading] = table[name].astype(float) * (100 if percent else 1)
-            if metric.good == "large":
-                large.add(heading)
-            digits[heading] = 0 if name == "modules_lost" else 3 if metric.unit == "" else 2
-        return pd.DataFrame(shown).reset_index(drop=True), digits, large
+            shown[name] = table[name].astype(float) * (100 if percent else 1)
+            columns[name] = Column(
+                f"{metric.label} [{metric.unit}]" if metric.unit else metric.label,
+                metric.meaning,
+                3 if metric.unit == "" else 2,
+                metric.good == "large",
+            )
+        return pd.DataFrame(shown).reset_index(drop=True), columns
+
+    @property
+    def floors(self) -> dict[str, float]:
+        """About what lossless coding of the measured events needs, bits/digi, by a name."""
+        found = {name: self.sweep.floors.get(key, np.nan) for key, name in _FLOORS.items()}
+        return {name: bits for name, bits in found.items() if np.isfinite(bits)}
 
     def rate_parts(self, row: int) -> dict[str, float]:
         """Bits per digi of each part of the file; they add up to the rate of the row."""

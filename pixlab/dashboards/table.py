@@ -34,7 +34,7 @@ class SweepTable(pn.viewable.Viewer):
             disabled=True,
             selectable=1,
             layout="fit_data",
-            frozen_columns=["setting"],
+            frozen_columns=["label"],
             stylesheets=[_STYLE],
             sizing_mode="stretch_width",
             max_height=640,
@@ -58,21 +58,27 @@ class SweepTable(pn.viewable.Viewer):
         Follower(session, self.title, ["source", "point"], self._mark)
 
     def _fill(self) -> None:
-        table, digits, large = self.session.data.shown_table
-        self.table.formatters = {
-            heading: NumberFormatter(format="0." + "0" * n if n else "0", text_align="right")
-            for heading, n in digits.items()
-        }
-        self.table.header_align = dict.fromkeys(digits, "right")
-        self.table.widths = {"setting": 190} | dict.fromkeys(digits, 120)
-        filters = {heading: ">=" if heading in large else "<=" for heading in digits}
-        self.table.header_filters = {
-            "setting": {"type": "input", "func": "like", "placeholder": "contains"}
-        } | {
-            heading: {"type": "number", "func": func, "placeholder": _WORDS[func]}
-            for heading, func in filters.items()
-        }
-        self.table.value = table
+        table, columns = self.session.data.shown_table
+        numbers = {name: c.digits for name, c in columns.items() if c.digits is not None}
+        filters: dict[str, Any] = {}
+        for name, column in columns.items():
+            func = "like" if column.digits is None else ">=" if column.large else "<="
+            kind = "input" if column.digits is None else "number"
+            filters[name] = {"type": kind, "func": func, "placeholder": _WORDS[func]}
+        self.table.param.update(
+            titles={name: c.heading for name, c in columns.items()},
+            header_tooltips={name: c.meaning for name, c in columns.items()},
+            formatters={
+                name: NumberFormatter(
+                    format="0." + "0" * n if n else "0", text_align="right", nan_format="–"
+                )
+                for name, n in numbers.items()
+            },
+            header_align=dict.fromkeys(numbers, "right"),
+            widths={"label": 190, "inside": 100} | dict.fromkeys(numbers, 120),
+            header_filters=filters,
+            value=table,
+        )
 
     def _mark(self) -> None:
         self.table.selection = [self.session.point]
@@ -82,7 +88,7 @@ class SweepTable(pn.viewable.Viewer):
 
     def _csv(self) -> StringIO:
         text = StringIO()
-        self.session.data.plain_table.to_csv(text, index=False)
+        self.session.data.sweep.plain.to_csv(text, index=False)
         text.seek(0)
         return text
 
@@ -95,15 +101,14 @@ class SweepTable(pn.viewable.Viewer):
 
 
 _HELP = (
-    "One row a setting. Rate: bits of file per digi with the model spread over 1,000 events; 'whole "
-    "file' counts all of the model on the few events of the sweep. ROOT / this: how many times "
-    "smaller than ROOT's own compression of the same events. Click a heading to sort, type below it "
-    "to filter, click a row to choose it in all views. CSV has every number; Parquet also the "
-    "models and comparisons, as `pixlab serve` opens it."
+    "One row a setting. Bits per digi is the rate: the file's bits with the model spread over 1,000 "
+    "events. Rest the pointer on a heading for its meaning, click it to sort, type below it to "
+    "filter; click a row to choose it in all views. CSV has every number; Parquet also the models "
+    "and comparisons, as `pixlab serve` opens it."
 )
-_WORDS = {"<=": "at most", ">=": "at least"}
+_WORDS = {"<=": "at most", ">=": "at least", "like": "contains"}
 _STYLE = """
 .tabulator .tabulator-col-title { white-space: normal !important; }
 .tabulator .tabulator-col-title, .tabulator .tabulator-cell { font-size: 13px; }
-.tabulator .tabulator-cell[tabulator-field="setting"] { white-space: normal; }
+.tabulator .tabulator-cell[tabulator-field="label"] { white-space: normal; }
 """

@@ -10,18 +10,14 @@ from typing import Any
 
 import panel as pn
 
-from pixlab.errors import PixlabError
+from pixlab.errors import Cancelled, PixlabError
 from pixlab.progress import Progress
 
-__all__ = ["Stopped", "Task"]
+__all__ = ["Task"]
 
 logger = logging.getLogger(__name__)
 
 _PAUSE = 0.2  # seconds between two looks at the progress
-
-
-class Stopped(PixlabError):
-    """The visitor asked for the end of some work."""
 
 
 class Task:
@@ -65,13 +61,14 @@ class Task:
         """Wait for the end."""
         self._thread.join(timeout)
 
-    def _progress(self, fraction: float, words: str) -> None:
+    def _progress(self, fraction: float, words: str) -> bool:
         if self._stop.is_set():
-            raise Stopped("cancelled")
+            raise Cancelled("cancelled")
         now = time.monotonic()
         if now - self._last >= _PAUSE:
             self._last = now
             self._in_page(lambda: self._shown(fraction, words))
+        return True
 
     def _run(self) -> None:
         result, problem = None, None
@@ -86,7 +83,7 @@ class Task:
                 "the terminal shows where it happened",
             )
         if self._stop.is_set():
-            result, problem = None, Stopped("cancelled")
+            result, problem = None, Cancelled("cancelled")
         self._in_page(lambda: self._done(result, problem))
 
     def _in_page(self, then: Callable[[], None]) -> None:

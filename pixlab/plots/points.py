@@ -15,13 +15,8 @@ from pixlab.physics.tolerances import TOLERANCES
 if TYPE_CHECKING:
     import pandas
 
-    from pixlab.detectors import Detector
+__all__ = ["Points", "pareto_front", "sweep_points"]
 
-__all__ = ["Points", "floors", "pareto_front", "sweep_points"]
-
-# rms of the noise that a pixel of CMS's Phase-1 readout adds, electrons
-# (`SimGeneral/MixingModule/python/SiPixelSimParameters_cfi.py`)
-_NOISE = {"phase1": 175.0, "phase1-run3": 175.0}
 _ROOT = {"ratio_root_zstd4": "ROOT ZSTD-4", "ratio_root_lzma4": "ROOT LZMA-4"}
 
 
@@ -125,29 +120,3 @@ def pareto_front(
     order = known[np.lexsort((cost[known], rate[known]))]
     best = np.minimum.accumulate(np.concatenate([[np.inf], cost[order]]))
     return order[cost[order] < best[:-1]]
-
-
-def floors(table: pandas.DataFrame, detector: Detector) -> dict[str, float]:
-    """Rates that no codec which keeps every hit, or every count, can go far below, bits/digi.
-
-    Returns
-    -------
-    dict of str to float
-        ``hit map alone``: what the exact hit map takes in the smallest row that codes it;
-        ``hit map + noise``: with the entropy of the readout noise of each count. Empty where the
-        table or the detector does not tell.
-    """
-    needed = ["ledger.positions", "ledger.shapes", "digis"]
-    if not set(needed) <= set(table.columns) or "pixels_kept" not in table.columns:
-        return {}
-    exact = table[(table["pixels_kept"] == 1) & table[needed].notna().all(axis=1)]
-    if not len(exact):
-        return {}
-    size = exact["ledger.positions"] + exact["ledger.shapes"]
-    found = {"hit map alone": float((8 * size / exact["digis"]).min())}
-    noise = _NOISE.get(detector.name)
-    if noise is not None:
-        step = float(np.median(np.diff(detector.electrons_table[0][:256])))
-        bits = np.log2(noise / step * np.sqrt(2 * np.pi * np.e))
-        found["hit map + noise"] = found["hit map alone"] + max(float(bits), 0.0)
-    return found

@@ -28,7 +28,7 @@ class RatePlot:
     points : Points
         From `pixlab.plots.points.sweep_points`.
     floors : dict of str to float
-        Rates with a name, from `pixlab.plots.points.floors`.
+        Rates with a name that lossless coding needs about.
     log : bool
         Logarithmic distortion.
     then : function of int
