@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import panel as pn
@@ -74,11 +75,21 @@ class Explorer(pn.viewable.Viewer):
             "module": Card("module", "Module", HELP["module"], figure_pane(self.module.figure)),
         }
         self.maps = HitMaps(session, self.title, *self.zoom)
-        place = ["source", "event", "shown", "point", "all_events", "log_scale"]
-        Follower(session, self.title, [*place, "layer", "projection", "all_layers"], self._draw_all)
-        Follower(session, self.title, [*place, "layer"], self._draw_layer)
+        seen = ["source", "event", "shown", "point", "all_events", "log_scale"]
+
+        def follow(names: list[str], then: Callable[[], None]) -> None:
+            """Where only the original is seen, another point changes nothing."""
+
+            def key() -> tuple[Any, ...]:
+                chosen = [n for n in (*seen, *names) if n != "point"]
+                return self._row(), *(getattr(session, n) for n in chosen)
+
+            Follower(session, self.title, [*seen, *names], then, key=key)
+
+        follow(["layer", "projection", "all_layers"], self._draw_all)
+        follow(["layer"], self._draw_layer)
+        follow(["module"], self._draw_module)
         Follower(session, self.title, ["source", "layer", "module", "projection"], self._choose)
-        Follower(session, self.title, [*place, "module"], self._draw_module)
         controls = pn.FlexBox(
             buttons(p.shown),
             switch(p.all_events, "all events"),

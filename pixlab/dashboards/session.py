@@ -7,7 +7,7 @@ Views read it and react to it, widgets and taps write it, the URL mirrors it. Th
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -331,19 +331,28 @@ class Follower:
         Parameters of the session.
     then : function
         Called now, and after each change.
+    key : function, optional
+        What of those choices matters; default: all of them.
     """
 
     def __init__(
-        self, session: Session, view: str, names: Sequence[str], then: Callable[[], None]
+        self,
+        session: Session,
+        view: str,
+        names: Sequence[str],
+        then: Callable[[], None],
+        *,
+        key: Callable[[], Hashable] | None = None,
     ) -> None:
-        self._session, self._view, self._names, self._then = session, view, tuple(names), then
-        self._seen: tuple[Any, ...] | None = None
+        self._session, self._view, self._then = session, view, then
+        self._key = key or (lambda: tuple(repr(getattr(session, name)) for name in names))
+        self._seen: Hashable = None
         session.param.watch(self._look, [*names, "view"])
         self._look()
 
     def _look(self, *events: Any) -> None:
         session = self._session
-        now = tuple(getattr(session, name) for name in self._names)
+        now = self._key()
         if session.view != self._view or now == self._seen:
             return
         self._seen = now

@@ -34,6 +34,14 @@ __all__ = ["Source"]
 _FIRST_METRIC = "charge_rms"
 # columns of a sweep that need more room than they are worth in a table of many
 _LEFT_OUT = {"codec", "events", "digis", "bytes", "payload_bytes"}
+_FIRST = ("label", "inside", "bits_per_digi", "ratio_root_zstd4", "ratio_root_lzma4", "model_bytes")
+_HEADINGS = {
+    "label": "setting",
+    "bits_per_digi": "rate [bits/digi]",
+    "ratio_root_zstd4": "ROOT ZSTD-4 / this",
+    "ratio_root_lzma4": "ROOT LZMA-4 / this",
+    "model_bytes": "model [kB]",
+}
 _FLOORS = {"hit_map": "hit map", "lossless": "hit map + noise"}
 
 
@@ -95,24 +103,36 @@ class Source:
         """Name of the codec of a row."""
         return str(self.sweep.table["codec"].iloc[row])
 
+    @cached_property
+    def _knobs(self) -> dict[str, str | None]:
+        found: dict[str, str | None] = {}
+        for codec in self.codecs:
+            rows = self.sweep.table[self.sweep.table["codec"] == codec]
+            varied = [k for k in self.sweep.knobs if rows[k].nunique() > 1]
+            found[codec] = varied[0] if len(varied) == 1 else None
+        return found
+
     def knob(self, codec: str) -> str | None:
         """The one knob that the points of a codec differ in, or None."""
-        rows = self.sweep.table[self.sweep.table["codec"] == codec]
-        varied = [k for k in self.sweep.knobs if rows[k].nunique() > 1]
-        return varied[0] if len(varied) == 1 else None
+        return self._knobs[codec]
+
+    @cached_property
+    def _points(self) -> dict[str, dict[str, int]]:
+        table, found = self.sweep.table, {}
+        for codec in self.codecs:
+            knob = self.knob(codec)
+            rows = np.flatnonzero(table["codec"] == codec)
+            values = table["bits_per_digi" if knob is None else knob].to_numpy()[rows]
+            order = np.argsort(values, kind="stable")
+            texts = table["label"].astype(str).to_numpy()[rows] if knob is None else values
+            found[codec] = {
+                str(texts[i]) if knob is None else f"{texts[i]:g}": int(rows[i]) for i in order
+            }
+        return found
 
     def points(self, codec: str) -> dict[str, int]:
         """Rows of a codec by the text that a control shows, by growing knob or rate."""
-        table = self.sweep.table
-        knob = self.knob(codec)
-        rows = np.flatnonzero(table["codec"] == codec)
-        if knob is None:
-            rates = table["bits_per_digi"].to_numpy()[rows]
-            rows = rows[np.argsort(rates, kind="stable")]
-            return {str(table["label"].iloc[r]): int(r) for r in rows}
-        values = table[knob].to_numpy()[rows]
-        order = np.argsort(values, kind="stable")
-        return {f"{values[i]:g}": int(rows[i]) for i in order}
+        return self._points[codec]
 
     def middle(self, codec: str) -> int:
         """The row in the middle of a codec's points."""
@@ -206,23 +226,25 @@ class Source:
         import pandas as pd
 
         table = self.sweep.table
-        shown: dict[str, Any] = {"label": table["label"].astype(str)}
-        columns = {"label": Column("setting", COLUMNS["label"][1], None)}
-        for name, (unit, meaning) in COLUMNS.items():
-            if name not in table or name in {*_LEFT_OUT, *HIDDEN, *shown}:
+        shown: dict[str, Any] = {}
+        columns: dict[str, Column] = {}
+        for name in dict.fromkeys([*_FIRST, *COLUMNS]):
+            if name not in table or name in {*_LEFT_OUT, *HIDDEN} or table[name].isna().all():
                 continue
+            unit, meaning = COLUMNS[name]
             if not pd.api.types.is_numeric_dtype(table[name]):
-                shown[name], columns[name] = table[name].astype(str), Column(name, meaning, None)
+                shown[name] = table[name].astype(str)
+                columns[name] = Column(_HEADINGS.get(name, name), meaning, None)
                 continue
             values = table[name].astype(float)
-            if values.isna().all():
-                continue
             if unit == "B":
                 values, unit = values / 1000, "kB"
             digits = 0 if unit == "events" else 1 if unit == "kB" else 2
             heading = name.replace("_", " ") + (f" [{unit}]" if unit else "")
             shown[name] = values
-            columns[name] = Column(heading, meaning, digits, name.startswith("ratio"))
+            columns[name] = Column(
+                _HEADINGS.get(name, heading), meaning, digits, name.startswith("ratio")
+            )
         for name in self.sweep.knobs:
             if name in table and table[name].nunique() > 1:
                 numeric = pd.api.types.is_numeric_dtype(table[name])

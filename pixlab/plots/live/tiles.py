@@ -97,8 +97,9 @@ class TileMap:
         self.figure.xaxis.axis_label, self.figure.yaxis.axis_label = tiles.x_label, tiles.y_label
         axis = self.figure.yaxis[0]
         ticks = tiles.y_ticks or {}
-        axis.ticker = FixedTicker(ticks=list(ticks)) if ticks else BasicTicker()
-        axis.major_label_overrides = ticks
+        if axis.major_label_overrides != ticks:  # another ticker is work for all of the page
+            axis.ticker = FixedTicker(ticks=list(ticks)) if ticks else BasicTicker()
+            axis.major_label_overrides = ticks
 
     def choose(self, tiles: Tiles, module: int) -> None:
         """Frame the tile of that index in the detector's module table."""
