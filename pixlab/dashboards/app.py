@@ -69,7 +69,7 @@ def serve(
         server.stop()
 
 
-def dashboard(source: str | Path | Digis | Sweep | None = None) -> panel.viewable.Viewable:
+def dashboard(source: str | Path | Digis | Sweep | None = None) -> panel.viewable.Viewer:
     """The dashboard as a Panel object, for a notebook cell or ``.servable()``.
 
     Parameters
@@ -84,13 +84,13 @@ def dashboard(source: str | Path | Digis | Sweep | None = None) -> panel.viewabl
         If the source cannot be read.
     """
     from pixlab.dashboards.opening import open_sources
-    from pixlab.dashboards.page import cell, prepare
+    from pixlab.dashboards.page import Dashboard, prepare
     from pixlab.progress import progress_bar
 
     prepare()
     with progress_bar("pixlab dashboard") as progress:
         opened, _ = open_sources([] if source is None else [source], progress=progress)
-    return cell(opened)
+    return Dashboard(opened)
 
 
 def start(

@@ -10,7 +10,7 @@ import panel_material_ui as pmui
 from numpy.typing import NDArray
 
 from pixlab.dashboards.session import Follower, Session
-from pixlab.dashboards.widgets import Card, figure_pane, grid
+from pixlab.dashboards.widgets import Card, Text, figure_pane, grid
 from pixlab.plots.codebook import Codebook, Usage, tile_gallery
 from pixlab.plots.live import Gallery, UsagePlot
 
@@ -57,9 +57,8 @@ class CodebookView(pn.viewable.Viewer):
             label="Codeword", value=None, start=0, width=150, margin=(6, 10)
         )
         self.number.param.watch(self._typed, "value")
-        html: dict[str, Any] = {"sizing_mode": "stretch_width", "margin": (4, 12)}
-        self.summary = pn.pane.HTML(stylesheets=[_STYLE], **html)
-        self.none = pn.pane.HTML(**html)
+        self.summary = Text(style=_STYLE)
+        self.none = Text(name="no-codebook")
         self._members: NDArray[np.intp] = np.zeros(0, np.intp)
         self.cards = {
             "words": Card(
@@ -88,11 +87,11 @@ class CodebookView(pn.viewable.Viewer):
     def _draw(self) -> None:
         s = self.session
         self._content.visible = False
-        self.none.object = ""
+        self.none.html = ""
         found = self._book()
         self._content.visible = found is not None
         if found is None:
-            self.none.object = (
+            self.none.html = (
                 f"<p>{s.data.label(s.point)} has no codebook of pictures to show. Choose a codec "
                 f"that has one: {', '.join(self._with_codebook()) or 'none of this sweep has'}.</p>"
             )
@@ -105,7 +104,7 @@ class CodebookView(pn.viewable.Viewer):
         self.cards["usage"].tell(f"Usage · {s.data.label(s.point)}")
         tiles = len(usage.code)
         share = usage.perplexity / n
-        self.summary.object = (
+        self.summary.html = (
             "<div class='line'>"
             + "".join(
                 f"<span><b>{value}</b> {name}</span>"

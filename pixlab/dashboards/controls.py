@@ -9,6 +9,7 @@ import panel as pn
 import panel_material_ui as pmui
 
 from pixlab.dashboards.session import Session
+from pixlab.dashboards.widgets import Text
 
 __all__ = ["Controls", "Headline"]
 
@@ -31,11 +32,9 @@ class Controls(pn.viewable.Viewer):
         wide: dict[str, Any] = {"sizing_mode": "stretch_width", "margin": (4, 12)}
         self.source = pmui.Select.from_param(p.source, label="Sample", **wide)
         self.event = pmui.IntSlider.from_param(p.event, label="Event", **wide)
-        self.used = pn.pane.HTML(
-            pn.bind(self._used, p.source, p.event),
-            sizing_mode="stretch_width",
-            margin=(0, 12, 4, 12),
-        )
+        self.used = Text(style=_QUIET, margin=(0, 12, 4, 12))
+        session.param.watch(self._tell_used, ["source", "event"])
+        self._tell_used()
         self.layer = pmui.Select.from_param(p.layer, label="Layer", **wide)
         self.module = pmui.Select(label="Module", searchable=True, **wide)
         self.codec = pmui.Select.from_param(p.codec, label="Codec", **wide)
@@ -73,11 +72,11 @@ class Controls(pn.viewable.Viewer):
         if event.new is not None and event.new != self.session.point:
             self.session.show_point(event.new)
 
-    def _used(self, source: str, event: int) -> str:
-        data = self.session.data
+    def _tell_used(self, *events: Any) -> None:
+        data, event = self.session.data, self.session.event
         fitted = event < data.first_measured
         words = "models were fitted on it" if fitted else "no model has seen it"
-        return f'<div style="font-size:12px;opacity:.7">of {len(data.digis)} (counted from 0); {words}</div>'
+        self.used.html = f"of {len(data.digis)} (counted from 0); {words}"
 
     def __panel__(self) -> Any:
         return pmui.Column(
@@ -88,13 +87,8 @@ class Controls(pn.viewable.Viewer):
         )  # fmt: skip
 
 
-def _section(title: str) -> pn.pane.HTML:
-    return pn.pane.HTML(
-        f'<div style="font-size:12px;letter-spacing:.06em;text-transform:uppercase;opacity:.65">'
-        f"{title}</div>",
-        margin=(12, 12, 2, 12),
-        sizing_mode="stretch_width",
-    )
+def _section(title: str) -> Text:
+    return Text(title, style=_SECTION, margin=(12, 12, 2, 12))
 
 
 class Headline(pn.viewable.Viewer):
@@ -109,16 +103,12 @@ class Headline(pn.viewable.Viewer):
     def __init__(self, session: Session) -> None:
         super().__init__()
         self.session = session
-        p = session.param
-        self._pane = pn.pane.HTML(
-            pn.bind(self._html, p.source, p.point, p.tolerance),
-            sizing_mode="stretch_width",
-            margin=(6, 8, 2, 8),
-            css_classes=["pixlab-headline"],
-        )
+        self._text = Text(style=_STYLE, name="headline", margin=(6, 8, 2, 8))
+        session.param.watch(self._tell, ["source", "point", "tolerance"])
+        self._tell()
 
-    def _html(self, source: str, row: int, tolerance: str) -> str:
-        data = self.session.data
+    def _tell(self, *events: Any) -> None:
+        data, row = self.session.data, self.session.point
         rate = data.value(row, "bits_per_digi")
         numbers = [(f"{rate:.2f}", "bits / digi", "rate of", data.label(row))]
         for column, name in (
@@ -134,7 +124,7 @@ class Headline(pn.viewable.Viewer):
             f'<div class="small">{escape(before)} <b>{escape(after)}</b></div></div>'
             for big, unit, before, after in numbers
         )
-        return f"<style>{_STYLE}</style><div class='line'>{cells}{self._verdict(tolerance)}</div>"
+        self._text.html = f"<div class='line'>{cells}{self._verdict(self.session.tolerance)}</div>"
 
     def _verdict(self, tolerance: str) -> str:
         if self.session.comparison() is None:
@@ -150,9 +140,11 @@ class Headline(pn.viewable.Viewer):
         )
 
     def __panel__(self) -> Any:
-        return self._pane
+        return self._text
 
 
+_QUIET = ".bk-clearfix { font-size: 12px; opacity: .7; }"
+_SECTION = ".bk-clearfix { font-size: 12px; letter-spacing: .06em; text-transform: uppercase; opacity: .65; }"
 _STYLE = """
 .line { display: flex; flex-wrap: wrap; gap: 8px; }
 .cell { flex: 1 1 150px; padding: 6px 12px; border: 1px solid rgba(128,128,128,.3);

@@ -16,7 +16,7 @@ from pixlab.dashboards import making
 from pixlab.dashboards.session import Follower, Session
 from pixlab.dashboards.sources import Source
 from pixlab.dashboards.tasks import Task
-from pixlab.dashboards.widgets import Card, grid
+from pixlab.dashboards.widgets import Card, Text, grid
 from pixlab.errors import Cancelled, PixlabError
 
 __all__ = ["Data"]
@@ -103,16 +103,12 @@ class Data(pn.viewable.Viewer):
             sizing_mode="stretch_width",
             margin=(4, 12),
         )
-        self.words = pn.pane.HTML(
-            "", sizing_mode="stretch_width", margin=(2, 12), css_classes=["pixlab-progress"]
-        )
+        self.words = Text(name="progress", margin=(2, 12))
         self.alerts = pmui.Column(sizing_mode="stretch_width", margin=(0, 8))
         self.run.on_click(lambda _: self.start())
         self.cancel.on_click(lambda _: self.stop())
 
-        self.origin = pn.pane.HTML(
-            sizing_mode="stretch_width", margin=(4, 12), css_classes=["pixlab-about"]
-        )
+        self.origin = Text(style=_STYLE, name="about-text")
         self.keep = pmui.FileDownload(
             callback=self._events_file, filename="events.pxl", label="Download these events (.pxl, lossless)",
             size="small", variant="outlined", margin=(4, 12, 10, 12),
@@ -142,10 +138,9 @@ class Data(pn.viewable.Viewer):
         for codec in self.codecs.value:
             summary = (CODECS[codec].__doc__ or "").strip().split("\n")[0]
             parts.append(
-                pn.pane.HTML(
+                Text(
                     f"<b>{escape(codec)}</b> <span style='opacity:.7'>{escape(summary)}</span>",
                     margin=(6, 12, 0, 12),
-                    sizing_mode="stretch_width",
                 )
             )
             if self.own.value:
@@ -184,7 +179,7 @@ class Data(pn.viewable.Viewer):
         """Ask for the end of the work."""
         if self.task is not None:
             self.cancel.disabled = True
-            self.words.object = "ending after the present step …"
+            self.words.html = "ending after the present step …"
             self.task.stop()
 
     def close(self) -> None:
@@ -226,12 +221,14 @@ class Data(pn.viewable.Viewer):
         if self.task is not None and fraction > 0.02:
             spent = time.monotonic() - self.task.started
             text += f", about {_duration(spent * (1 - fraction) / fraction)} left"
-        self.words.object = f"{text} · {escape(words)}" if words else text
+        self.words.html = f"{text} · {escape(words)}" if words else text
+        self._pulse()
 
     def _finished(self, result: Source | None, error: PixlabError | None) -> None:
         self.run.disabled, self.cancel.disabled = False, True
         self.bar.visible = False
-        self.words.object = ""
+        self.words.html = ""
+        self._pulse()
         if isinstance(error, Cancelled):
             self._alert("Cancelled", "Nothing was changed.", "info")
         elif error is not None:
@@ -243,6 +240,9 @@ class Data(pn.viewable.Viewer):
                 f"{len(result.sweep)} settings; all views show it now. Other data: sidebar, Sample.",
                 "success",
             )
+
+    def _pulse(self) -> None:
+        self.session.pulse += 1
 
     def _alert(self, title: str, text: str, severity: str) -> None:
         self.alerts[:] = [
@@ -263,8 +263,8 @@ class Data(pn.viewable.Viewer):
             f"<tr><td>{escape(layer)}</td><td>{n:,}</td><td>{n / max(len(data.digis), 1):,.0f}</td></tr>"
             for layer, n in data.digis.per_layer().items()
         )
-        self.origin.object = (
-            f"<style>{_STYLE}</style><p>{escape(data.describe())}.</p><p>"
+        self.origin.html = (
+            f"<p>{escape(data.describe())}.</p><p>"
             f"{len(data.sweep)} settings of {', '.join(map(escape, data.codecs))}.</p>"
             f"<table><thead><tr><th>layer</th><th>digis</th><th>an event</th></tr></thead>"
             f"<tbody>{layers}</tbody></table>"

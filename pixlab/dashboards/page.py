@@ -10,15 +10,16 @@ from urllib.parse import urlencode
 import panel as pn
 import panel_material_ui as pmui
 import param
+from panel.io.notebook import push_notebook
 
-from pixlab import __version__
 from pixlab.dashboards.controls import Controls, Headline
 from pixlab.dashboards.session import Session
 from pixlab.dashboards.sources import Source
 from pixlab.dashboards.views import VIEWS
+from pixlab.dashboards.widgets import Text
 from pixlab.errors import PixlabError
 
-__all__ = ["Board", "cell", "error_page", "page", "prepare"]
+__all__ = ["Board", "Dashboard", "error_page", "page", "prepare"]
 
 _QUESTION = "How small can simulated pixel digis become before the physics notices?"
 
@@ -51,6 +52,13 @@ class Board(pn.viewable.Viewer):
             margin=0,
         )
         self.tabs.param.watch(self._turned, "active")
+        self._origin = Text(
+            name="origin",
+            style=".bk-clearfix { font-size: 12px; opacity: .7; }",
+            margin=(4, 10, 8, 10),
+        )
+        session.param.watch(self._tell_origin, ["source", "point"])
+        self._tell_origin()
         session.param.watch(self._turn, "view")
         session.param.watch(self._show_problem, "problem")
         self._turn()
@@ -90,27 +98,16 @@ class Board(pn.viewable.Viewer):
         for title, place in self._places.items():
             place.visible = title == front
 
-    def _origin(self, source: str, point: int) -> str:
-        data = self.session.data
-        return (
-            '<div style="font-size:12px;opacity:.7">'
-            + escape(f"pixlab {__version__} · {data.describe()} · {data.label(point)}")
-            + "</div>"
-        )
+    def _tell_origin(self, *events: Any) -> None:
+        self._origin.html = escape(self.session.provenance())
 
     def __panel__(self) -> Any:
-        p = self.session.param
         return pmui.Column(
             self.notices,
             Headline(self.session),
             self.tabs,
             *self._places.values(),
-            pn.pane.HTML(
-                pn.bind(self._origin, p.source, p.point),
-                sizing_mode="stretch_width",
-                margin=(4, 10, 8, 10),
-                css_classes=["pixlab-origin"],
-            ),
+            self._origin,
             sizing_mode="stretch_width",
         )
 
@@ -147,16 +144,39 @@ def page(sources: Sequence[Source], problems: Sequence[PixlabError] = ()) -> pmu
     return whole
 
 
-def cell(sources: Sequence[Source]) -> pmui.Grid:
-    """Controls beside the views, without a page around them: for a notebook cell."""
-    session, board = _made(sources)
-    return pmui.Grid(
-        pmui.Grid(Controls(session), size={"xs": 12, "md": 3}),
-        pmui.Grid(board, size={"xs": 12, "md": 9}),
-        container=True,
-        spacing=1,
-        sizing_mode="stretch_width",
-    )
+class Dashboard(pn.viewable.Viewer):
+    """Controls beside the views, without a page around them: for a notebook cell.
+
+    Each cell that shows it has figures of its own; what is chosen in one is chosen in all.
+
+    Parameters
+    ----------
+    sources : sequence of Source
+        What can be looked at.
+    """
+
+    def __init__(self, sources: Sequence[Source]) -> None:
+        super().__init__()
+        self.sources = sources
+        self._session: Session | None = None
+
+    def __panel__(self) -> Any:
+        if self._session is None:
+            self._session, board = _made(self.sources)
+        else:
+            board = Board(self._session)
+        shown = pmui.Grid(
+            pmui.Grid(Controls(self._session), size={"xs": 12, "md": 3}),
+            pmui.Grid(board, size={"xs": 12, "md": 9}),
+            container=True,
+            spacing=1,
+            sizing_mode="stretch_width",
+        )
+        # a kernel does not send by itself what changes in a figure, as a server does; after all
+        # that follows the session has done so
+        names = [name for name in self._session.param if name != "name"]
+        self._session.param.watch(lambda *_: push_notebook(shown), names, precedence=9)
+        return shown
 
 
 def _made(sources: Sequence[Source]) -> tuple[Session, Board]:

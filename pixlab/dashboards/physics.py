@@ -8,7 +8,7 @@ from typing import Any
 import panel as pn
 
 from pixlab.dashboards.session import Follower, Session
-from pixlab.dashboards.widgets import Card, figure_pane, grid, switch
+from pixlab.dashboards.widgets import Card, Text, figure_pane, grid, switch
 from pixlab.digis import Digis
 from pixlab.physics import METRICS, SPECTRA, Comparison, Verdict, compare
 from pixlab.physics.pairs import PAIRS
@@ -39,13 +39,7 @@ class Physics(pn.viewable.Viewer):
         self._log: bool | None = None
         p = session.param
         self._grid = pn.Column(sizing_mode="stretch_width", margin=0)
-        self.verdict = pn.pane.HTML(
-            sizing_mode="stretch_width",
-            styles={"overflow-x": "auto"},
-            margin=(0, 10, 8, 10),
-            stylesheets=[_TABLE_STYLE],
-            css_classes=["pixlab-report"],
-        )
+        self.verdict = Text(style=_TABLE_STYLE, name="report", margin=(0, 10, 8, 10))
         self._verdict_card = Card("verdict", "Verdict", _VERDICT_HELP, self.verdict)
         self._view = pn.Column(
             pn.FlexBox(
@@ -118,14 +112,14 @@ class Physics(pn.viewable.Viewer):
         s = self.session
         comparison = s.comparison()
         if comparison is None:
-            self.verdict.object = ""
+            self.verdict.html = ""
             return
         verdict = s.data.verdict(s.point, s.tolerance)
         self._verdict_card.tell(
             f"Verdict · {'inside' if verdict else 'outside'} the tolerance '{s.tolerance}' · "
             f"{s.data.label(s.point)}"
         )
-        self.verdict.object = verdict_table(comparison, verdict, chosen=s.layer)
+        self.verdict.html = verdict_table(comparison, verdict, chosen=s.layer)
 
     def __panel__(self) -> Any:
         return self._view
@@ -190,6 +184,7 @@ _VERDICT_HELP = (
     "tolerance in the sidebar."
 )
 _TABLE_STYLE = """
+.bk-clearfix { overflow-x: auto; }
 table { border-collapse: collapse; font-size: 13px; line-height: 1.35; }
 th, td { padding: 2px 8px; white-space: nowrap; text-align: right;
          font-variant-numeric: tabular-nums; }

@@ -10,7 +10,7 @@ import panel as pn
 import panel_material_ui as pmui
 
 from pixlab.dashboards.session import Follower, Session
-from pixlab.dashboards.widgets import Card, figure_pane, grid
+from pixlab.dashboards.widgets import Card, Text, figure_pane, grid
 from pixlab.physics import METRICS, TOLERANCES
 from pixlab.plots.live import RatePlot
 from pixlab.plots.points import sweep_points
@@ -37,8 +37,7 @@ class RateDistortion(pn.viewable.Viewer):
         self._plot = pn.Column(sizing_mode="stretch_width", margin=0)
         self.curve: RatePlot | None = None
         self.card = Card("curve", "", "", self.metric, self._plot)
-        html: dict[str, Any] = {"sizing_mode": "stretch_width", "margin": (4, 10, 10, 10)}
-        self.parts = pn.pane.HTML(**html)
+        self.parts = Text(style=_PARTS_STYLE, margin=(4, 10, 10, 10))
         self.best = pmui.Column(sizing_mode="stretch_width", margin=(0, 4, 8, 4))
         self._view = grid(
             (2, self.card),
@@ -103,8 +102,8 @@ class RateDistortion(pn.viewable.Viewer):
             f"</div></td><td>{bits:.2f}</td><td>{100 * bits / total:.1f}%</td></tr>"
             for name, bits in shown.items()
         )
-        self.parts.object = (
-            f"<style>{_PARTS_STYLE}</style><div>{escape(data.label(point))}</div><table><thead><tr>"
+        self.parts.html = (
+            f"<div>{escape(data.label(point))}</div><table><thead><tr>"
             "<th>part</th><th></th><th>bits/digi</th><th>share</th></tr></thead>"
             f"<tbody>{rows}<tr class='sum'><td>file</td><td></td><td>{total:.2f}</td><td></td></tr>"
             "</tbody></table>"

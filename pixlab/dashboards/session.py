@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import param
 
+from pixlab import __version__
 from pixlab.dashboards.sources import Source
 from pixlab.digis import Digis
 from pixlab.errors import PixlabError
@@ -99,6 +100,7 @@ class Session(param.Parameterized):
     all_spectra = param.Boolean(False, doc="Show every spectrum, or the most telling ones.")
     view: Any = param.Selector(objects=[], check_on_set=True, doc="The view in front.")
     theme: Any = param.Selector(default="light", objects=["light", "dark"], doc="Page colours.")
+    pulse = param.Integer(0, doc="Grows with changes of texts that nothing else here tells of.")
     problem = param.String("", doc="What went wrong last; empty when nothing did.")
 
     # what a URL carries; the layer follows from the module
@@ -236,6 +238,11 @@ class Session(param.Parameterized):
         _, rows, cols = book.pictures.shape
         left, bottom = usage.col[own] - 0.5, usage.row[own] - 0.5
         return {"left": left, "right": left + cols, "bottom": bottom, "top": bottom + rows}
+
+    def provenance(self) -> str:
+        """What is shown, for whoever finds a picture of it: version, data, setting."""
+        data = self.data
+        return f"pixlab {__version__} · {data.describe()} · {data.label(self.point)}"
 
     def report(self, error: BaseException) -> None:
         """Keep what went wrong as a text that a user can act on."""

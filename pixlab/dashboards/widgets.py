@@ -8,8 +8,9 @@ from typing import Any
 
 import panel as pn
 import panel_material_ui as pmui
+from bokeh.models import Div
 
-__all__ = ["Card", "buttons", "figure_pane", "grid", "later", "switch"]
+__all__ = ["Card", "Text", "buttons", "figure_pane", "grid", "later", "switch"]
 
 # Containers are Panel's own, not Material ones: those draw a figure some time after it was built,
 # and BokehJS fails on the console if anything else changes size in between.
@@ -33,6 +34,53 @@ summary:hover, summary:focus-visible, details[open] summary { opacity: 1; }
 """
 
 
+class Text(pn.viewable.Viewer):
+    """A piece of HTML that changes often.
+
+    It is a model of bokeh's own: Panel's pane would, in a notebook, ask the network for its style
+    sheets with each change.
+
+    Parameters
+    ----------
+    html : str
+        What stands there.
+    style : str
+        CSS of its own.
+    name : str
+        CSS class, behind ``pixlab-``, by which tests find it.
+    margin : tuple of int
+        Pixels around it.
+    """
+
+    def __init__(
+        self, html: str = "", *, style: str = "", name: str = "", margin: tuple[int, ...] = (4, 12)
+    ) -> None:
+        super().__init__()
+        wide = ":host { width: auto; } .bk-clearfix { width: 100%; }"
+        self._model = Div(
+            text=html,
+            disable_math=True,
+            sizing_mode="stretch_width",
+            margin=margin,
+            stylesheets=[wide + style],
+            css_classes=[f"pixlab-{name}"] if name else [],
+        )
+        self._view = pn.pane.Bokeh(self._model, sizing_mode="stretch_width", margin=margin)
+
+    @property
+    def html(self) -> str:
+        """What stands there."""
+        return str(self._model.text)
+
+    @html.setter
+    def html(self, text: str) -> None:
+        if text != self._model.text:
+            self._model.text = text
+
+    def __panel__(self) -> Any:
+        return self._view
+
+
 class Card(pn.viewable.Viewer):
     """Something under its title, with a help text that a click or the keyboard opens.
 
@@ -51,12 +99,7 @@ class Card(pn.viewable.Viewer):
     def __init__(self, name: str, title: str, help_text: str, *content: Any) -> None:
         super().__init__()
         self._title, self._help = title, help_text
-        self._heading = pn.pane.HTML(
-            self._html(),
-            sizing_mode="stretch_width",
-            margin=(6, 10, 2, 10),
-            stylesheets=[_HEADING_STYLE],
-        )
+        self._heading = Text(self._html(), style=_HEADING_STYLE, margin=(6, 10, 2, 10))
         self._view = pn.Column(
             self._heading,
             *content,
@@ -77,9 +120,7 @@ class Card(pn.viewable.Viewer):
     def tell(self, title: str, help_text: str | None = None) -> None:
         """Another title, and another help text."""
         self._title, self._help = title, self._help if help_text is None else help_text
-        html = self._html()
-        if html != self._heading.object:
-            self._heading.object = html
+        self._heading.html = self._html()
 
     @property
     def visible(self) -> bool:
