@@ -2,28 +2,30 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 import threading
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import panel as pn
-import panel_material_ui as pmui
 import pytest
 from bokeh.document import Document
 from bokeh.models import Plot
+from panel.io.state import set_curdoc
 
 from pixlab import dashboards, samples
 from pixlab.codecs import Lossless, PatchVQ
-from pixlab.dashboards.explorer import busiest_window
 from pixlab.dashboards.opening import open_source, open_sources
 from pixlab.dashboards.page import error_page, page, prepare
-from pixlab.dashboards.session import Choices, Session
-from pixlab.dashboards.shared import SHELF, Shelf
+from pixlab.dashboards.session import Follower, Session
+from pixlab.dashboards.shared import SHELF, Shelf, size_of
 from pixlab.dashboards.sources import Source
 from pixlab.dashboards.views import VIEWS
 from pixlab.errors import PixlabError
-from pixlab.io import write
+from pixlab.io import read, write
+from pixlab.physics import TOLERANCES
 from pixlab.study import Sweep, sweep
 from tests.helpers import random_digis, small_detector
 
@@ -85,6 +87,21 @@ def test_shelf_makes_once_and_forgets_the_least_used():
     get("b")
     assert made == ["a", "b", "c", "b"]
     assert len(shelf) == 2
+
+
+def test_shelf_is_bounded_in_bytes_too(digis):
+    shelf = Shelf(max_items=100, max_bytes=3000)
+    for i in range(5):
+        shelf.get(i, lambda: np.zeros(1000, np.uint8))
+    assert len(shelf) == 3
+    assert shelf.nbytes == 3000
+    shelf.get("large", lambda: np.zeros(9000, np.uint8))  # the newest stays in any case
+    assert len(shelf) == 1
+    shelf.clear()
+    assert shelf.nbytes == 0
+    columns = (digis.offsets, digis.detid, digis.row, digis.col, digis.adc)
+    assert size_of(digis) >= sum(c.nbytes for c in columns)
+    assert size_of({"a": [np.zeros(7)]}) == 56
 
 
 def test_shelf_keeps_no_failure():
@@ -187,12 +204,58 @@ def test_modules_have_names_in_words(source):
 
 
 def test_shown_table_has_units_and_every_row(source):
-    table, digits = source.shown_table
+    table, columns = source.shown_table
     assert len(table) == len(source.sweep)
-    assert {"rate [bits/digi]", "model [kB]", "cluster charge, rel. rms [%]"} <= set(table)
-    assert set(digits) | {"setting"} == set(table)
-    assert "model" not in source.plain_table
-    assert "comparison" not in source.plain_table
+    assert list(columns) == list(table)
+    headings = {c.heading for c in columns.values()}
+    assert {"setting", "rate [bits/digi]", "model [kB]", "cluster charge, rel. rms [%]"} <= headings
+    assert all(c.meaning for c in columns.values())
+    assert columns["codebook_size"].digits == 0
+    assert columns["efficiency"].large
+    assert not columns["bits_per_digi"].large
+    rms = source.sweep.table["charge_rms"]
+    np.testing.assert_allclose(table["charge_rms"], 100 * rms)
+    assert not {"model", "comparison"} & set(table)
+
+
+def test_the_table_that_is_taken_away_opens_again(source, tmp_path):
+    path = tmp_path / "kept.parquet"
+    path.write_bytes(source.sweep_bytes())
+    again = Sweep.load(path)
+    assert again.table["label"].tolist() == source.sweep.table["label"].tolist()
+    assert again.model(1) == source.sweep.model(1)
+
+
+def test_events_that_are_taken_away_open_again(source, digis, tmp_path):
+    path = tmp_path / "kept.pxl"
+    path.write_bytes(source.events_file())
+    assert read(path) == digis
+
+
+def test_the_cheapest_setting_is_inside(source):
+    for tolerance in TOLERANCES:
+        row = source.cheapest(tolerance)
+        rates = source.sweep.table["bits_per_digi"]
+        inside = [i for i in range(len(rates)) if source.comparison(i).passed(tolerance)]
+        assert row == min(inside, key=lambda i: rates[i])
+    assert source.cheapest("transparent") == 0  # lossless
+
+
+def test_settings_spread_over_a_codec(source):
+    assert [source.label(r).split()[-1] for r in source.spread(3)] == ["16", "64", "256"]
+    assert source.spread(2) == [source.spread(3)[0], source.spread(3)[-1]]
+
+
+def test_sums_and_clouds_are_those_of_the_decoded_event(source, digis):
+    row = source.points("patch-vq")["16"]
+    for event in (1, None):
+        decoded = source.decoded(row, event)
+        assert source.module_sums(row, event).sum() == decoded.n_digis
+        cloud = source.cloud(row, event)
+        assert cloud["decoded"].notna().sum() == decoded.n_digis
+        assert source.cloud(None, event)["decoded"].notna().sum() == source.event(event).n_digis
+        assert source.cloud(row, event) is cloud
+    assert source.event(None) is digis
 
 
 # -- the session ------------------------------------------------------------------------------
@@ -201,7 +264,9 @@ def test_a_session_begins_with_something_to_see(session, source):
     assert source.label(session.point) == "patch-vq codebook size 64"
     assert session.layer == "BPIX 1"
     assert session.module == source.busiest(2, "BPIX 1")
-    assert session.view == "Hit maps"
+    assert session.view == "Explorer"
+    assert session.compared == source.spread(3)
+    assert session.zoom is None
 
 
 def test_another_layer_shows_its_busiest_module(session, source):
@@ -245,14 +310,54 @@ def test_another_source_starts_anew(source, digis):
     assert session.event == 2
 
 
-def test_choices_follow_only_while_their_view_is_in_front(session):
+def test_another_place_forgets_the_zoom_and_another_model_keeps_it(session, source):
+    session.zoom = (1.0, 2.0, 3.0, 4.0)
+    session.show_point(0)
+    assert session.zoom == (1.0, 2.0, 3.0, 4.0)
+    session.event = 0
+    assert session.zoom is None
+    session.zoom = (1.0, 2.0, 3.0, 4.0)
+    session.layer = "BPIX 2"
+    assert session.zoom is None
+
+
+def test_another_codebook_forgets_the_codeword(session, source):
+    session.code = 3
+    session.metric = "efficiency"
+    assert session.code == 3
+    session.show_point(source.points("patch-vq")["16"])
+    assert session.code is None
+
+
+def test_a_codeword_is_framed_where_it_stands(session, source):
+    assert session.boxes_of_code() is None
+    usage = source.usage_in(session.point, session.event)
+    module = source.digis.detector.index(session.module)
+    tile = int(np.flatnonzero(usage.module == module)[0])
+    session.code = int(usage.code[tile])
+    boxes = session.boxes_of_code()
+    at = (boxes["left"] == usage.col[tile] - 0.5) & (boxes["bottom"] == usage.row[tile] - 0.5)
+    assert at.sum() == 1
+    assert (boxes["right"] - boxes["left"] == 4).all()
+    session.show_point(0)
+    session.code = 1  # lossless has no codebook
+    assert session.boxes_of_code() is None
+
+
+def test_a_source_of_ones_own_comes_to_the_others(session, source):
+    session.add(source)
+    assert session.source == "events.npz (2)"
+    assert session.param.source.objects == ["events.npz", "events.npz (2)"]
+    assert session.data is source
+
+
+def test_views_follow_only_while_they_are_in_front(session):
     seen = []
-    choices = Choices(session, "Physics", ["point", "layer"])
-    choices.param.watch(lambda event: seen.append(event.new), "now")
+    Follower(session, "Physics", ["point", "layer"], lambda: seen.append(session.layer))
     session.layer = "BPIX 2"
     assert seen == []
     session.view = "Physics"
-    assert [s["layer"] for s in seen] == ["BPIX 2"]
+    assert seen == ["BPIX 2"]
     session.show_point(0)
     assert len(seen) == 2
     session.view = "Table"
@@ -260,13 +365,30 @@ def test_choices_follow_only_while_their_view_is_in_front(session):
     assert len(seen) == 2
 
 
+def test_a_view_that_fails_is_a_problem_in_words(session):
+    def fail():
+        raise PixlabError("no picture", "choose another")
+
+    Follower(session, session.view, ["point"], fail)
+    assert session.problem == "no picture; choose another"
+    session.problem = ""
+    session.show_point(0)
+    assert session.problem == "no picture; choose another"
+
+
 # -- the address ------------------------------------------------------------------------------
 def test_the_address_restores_the_state(session, source):
     session.show_module(344200196)
     session.show_point(source.points("patch-vq")["16"])
     session.param.update(
-        event=1, metric="efficiency", tolerance="loose", log_scale=True, view="Table", theme="dark"
-    )
+        event=1, metric="efficiency", tolerance="loose", log_scale=True, view="Table", theme="dark",
+        mode="swipe", shown="difference", all_events=True, all_layers=False, projection="x-y",
+        outlines=True, together=True, all_spectra=True,
+    )  # fmt: skip
+    session.show_module(344200196)
+    session.compared = [0, 2]
+    session.code = 5
+    session.zoom = (0.5, 10.0, 40.5, 60.0)
     query = session.to_query()
     assert query["module"] == "344200196"
     assert query["point"] == "16"
@@ -274,6 +396,12 @@ def test_the_address_restores_the_state(session, source):
     assert other.from_query(query) == []
     assert other.to_query() == query
     assert other.layer == "FPIX 1"
+    assert other.zoom == (0.5, 10.0, 40.5, 60.0)
+    assert other.compared == [0, 2]
+
+
+def test_the_address_of_a_new_page_is_short(session):
+    assert set(session.to_query()) == {"event", "module", "codec", "point", "view"}
 
 
 def test_panel_gives_numbers_and_truth_values(session):
@@ -301,6 +429,14 @@ def test_panel_gives_numbers_and_truth_values(session):
         ("view", "Nowhere"),
         ("theme", "pink"),
         ("source", "other"),
+        ("compared", "0,99"),
+        ("compared", "0,0"),
+        ("compared", "a"),
+        ("zoom", "1,2,3"),
+        ("zoom", "5,1,2,9"),
+        ("zoom", "1,2,nan,4"),
+        ("code", "-3"),
+        ("mode", "upside down"),
     ],
 )
 def test_an_address_that_makes_no_sense_is_named_and_left_out(session, name, value):
@@ -336,36 +472,6 @@ def test_an_unexpected_error_is_a_problem_in_words(session, caplog):
     session.report(ZeroDivisionError("division by zero"))
     assert session.problem == "Unexpected ZeroDivisionError: division by zero; see the terminal"
     assert "unexpected" in caplog.text
-
-
-# -- the zoom ---------------------------------------------------------------------------------
-def test_window_holds_most_pixels():
-    rng = np.random.default_rng(5)
-    for shape, size in (((20, 30), (4, 7)), ((5, 3), (40, 64)), ((12, 12), (12, 3))):
-        row, col = rng.integers(0, shape[0], 25), rng.integers(0, shape[1], 25)
-        left, bottom, right, top = busiest_window(row, col, shape, size)
-        assert right - left == min(size[1], shape[1])
-        assert top - bottom == min(size[0], shape[0])
-        assert left >= -0.5
-        assert bottom >= -0.5
-        assert right <= shape[1] - 0.5
-        assert top <= shape[0] - 0.5
-
-        def inside(low_row, low_col, row=row, col=col, size=size):
-            return (
-                (row >= low_row) & (row < low_row + size[0])
-                & (col >= low_col) & (col < low_col + size[1])
-            ).sum()  # fmt: skip
-
-        most = max(inside(r, c) for r in range(shape[0]) for c in range(shape[1]))
-        assert inside(bottom + 0.5, left + 0.5) == most
-
-
-def test_window_of_a_module_without_hits_is_inside_it():
-    none = np.zeros(0, int)
-    left, bottom, right, top = busiest_window(none, none, (160, 416), (40, 64))
-    assert 0 <= left < right <= 416
-    assert 0 <= bottom < top <= 160
 
 
 # -- opening ----------------------------------------------------------------------------------
@@ -450,33 +556,34 @@ def test_sources_of_one_name_are_told_apart(source):
 
 
 # -- pages without a browser ------------------------------------------------------------------
+def figures_of(root):
+    return {model.name: model for model in root.select({"type": Plot}) if model.name}
+
+
 def test_a_notebook_gets_the_same_views(files):
     found = dashboards.dashboard(files[0])
-    assert isinstance(found, pn.viewable.Viewable)
-    root = found.get_root()
-    names = {model.name for model in root.references()}
-    assert {"layer", "module", "original", "decoded", "difference"} <= names
+    assert isinstance(found, pn.viewable.Viewer)
+    names = set(figures_of(found._create_view().get_root()))
+    assert {"detector-z-φ", "layer", "module", "original", "decoded", "difference"} <= names
 
 
-# Panel's own: its table calls pandas in a way that pandas 3 warns of
-@pytest.mark.filterwarnings("ignore:The inplace keyword:DeprecationWarning")
 def test_one_dashboard_can_be_shown_twice(files):
-    """Two cells of a notebook: each needs ranges of its own, which share one zoom."""
+    """Two cells of a notebook: figures of their own, which show the same."""
     found = dashboards.dashboard(files[0])
-    board = found.objects[1].objects[0]
-    for tab in range(len(VIEWS)):
-        next(iter(board.select(pmui.Tabs))).active = tab
-    roots = [found.get_root() for _ in range(2)]
-    documents = [Document() for _ in roots]
-    for document, root in zip(documents, roots, strict=True):
-        document.add_root(root)
-    figures = [
-        {m.name: m for m in document.models if isinstance(m, Plot)} for document in documents
-    ]
-    for name in ("decoded", "charge-1"):
-        assert figures[0][name].x_range is not figures[1][name].x_range
-    for one in figures:
-        assert one["original"].x_range is one["decoded"].x_range
+    documents = [Document() for _ in range(2)]
+    for document in documents:
+        document.add_root(found._create_view().get_root())
+    one, other = (figures_of(document.roots[0]) for document in documents)
+    assert one["decoded"] is not other["decoded"]
+    assert one["decoded"].x_range is not other["decoded"].x_range
+    for figures in (one, other):
+        assert figures["original"].x_range is figures["decoded"].x_range
+    pixels = [f["decoded"].renderers[0].data_source for f in (one, other)]
+    before = list(pixels[0].data["decoded"])
+    found._session.show_point(0)
+    for source in pixels:
+        np.testing.assert_array_equal(source.data["decoded"], source.data["adc"])
+    assert not np.array_equal(before, pixels[0].data["decoded"], equal_nan=True)
 
 
 def test_sessions_share_what_they_decode(source):
@@ -488,6 +595,30 @@ def test_sessions_share_what_they_decode(source):
     kinds = [key[1] for key in SHELF._kept if key[0] == source.key]
     assert kinds.count("decoded") == 1
     assert kinds.count("event") == 1
+
+
+# Panel's own: its table calls pandas in a way that pandas 3 warns of
+@pytest.mark.filterwarnings("ignore:The inplace keyword:DeprecationWarning")
+def test_nothing_of_a_visitor_stays(source):
+    """As bokeh's server does it: models are taken apart before the document says good-bye."""
+    prepare()
+    mine = replace(source, name="only here")
+
+    def visit():
+        document = Document()
+        with set_curdoc(document):
+            page([mine]).server_doc(document)
+        (session,) = [s for s in gc.get_objects() if isinstance(s, Session) and s.data is mine]
+        for view in VIEWS:
+            session.view = view
+        farewells = list(document.session_destroyed_callbacks)
+        document.models.destroy()
+        for say in farewells:
+            say(SimpleNamespace(_document=document, id="visit"))
+
+    visit()
+    gc.collect()
+    assert [s for s in gc.get_objects() if isinstance(s, Session) and s.data is mine] == []
 
 
 def test_an_error_page_says_cause_and_next_step():

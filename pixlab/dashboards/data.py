@@ -21,7 +21,6 @@ from pixlab.errors import Cancelled, PixlabError
 
 __all__ = ["Data"]
 
-SIMULATED = ("phase1", "phase1-run3")
 MOST_UPLOADED = 1 << 30  # bytes
 _WIDE: dict[str, Any] = {"sizing_mode": "stretch_width", "margin": (6, 12)}
 _KINDS = ("sample", "file on this machine", "upload", "simulate")
@@ -42,6 +41,7 @@ class Data(pn.viewable.Viewer):
         super().__init__()
         from pixlab import samples
         from pixlab.detectors import DETECTORS
+        from pixlab.simulation import SIMULATED
 
         self.session = session
         self.task: Task | None = None
@@ -111,7 +111,7 @@ class Data(pn.viewable.Viewer):
         self.origin = Text(style=_STYLE, name="about-text")
         self.keep = pmui.FileDownload(
             callback=self._events_file, filename="events.pxl", label="Download these events (.pxl, lossless)",
-            size="small", variant="outlined", margin=(4, 12, 10, 12),
+            size="small", margin=(4, 12, 10, 12),
         )  # fmt: skip
         self._view = pn.Column(
             grid(

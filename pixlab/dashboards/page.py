@@ -128,16 +128,18 @@ def page(sources: Sequence[Source], problems: Sequence[PixlabError] = ()) -> pmu
         dark_theme=session.theme == "dark",
         busy_indicator="linear",
     )
-    theme = whole.param.watch(
+    whole.param.watch(
         lambda event: session.param.update(theme="dark" if event.new else "light"), "dark_theme"
     )
 
     def leave(context: Any) -> None:
-        """Panel keeps the page of a visitor who has left; make sure that nothing hangs on it."""
+        """End what the visitor has begun; and the page must not go on to listen to Panel's state,
+        which would keep it, and all that hangs on it, for ever.
+        """
         board.close()
-        whole.param.unwatch(theme)
-        with param.parameterized.discard_events(whole):  # its models are taken apart already
-            whole.param.update(main=[], sidebar=[])
+        for watcher in list(pn.state.param.watchers.get("busy", {}).get("value", [])):
+            if getattr(getattr(watcher.fn, "__self__", None), "self_or_cls", None) is whole:
+                pn.state.param.unwatch(watcher)
 
     if pn.state.curdoc is not None:
         pn.state.on_session_destroyed(leave)

@@ -320,13 +320,13 @@ class Source:
 
     def comparison(self, row: int) -> Comparison:
         """What the model of a row does to the physics, as the sweep measured it."""
-        key = (self.key, "comparison", self._model_key(row))
+        key = (self.key, "comparison", self._comparison_keys[row])
         return SHELF.get(key, lambda: self.sweep.comparison(row))
 
     def verdict(self, row: int, tolerance: str) -> Verdict:
         """Whether the physics of a row is inside a tolerance."""
         return SHELF.get(
-            (self.key, "verdict", self._model_key(row), tolerance),
+            (self.key, "verdict", self._comparison_keys[row], tolerance),
             lambda: self.comparison(row).passed(tolerance),
         )
 
@@ -376,3 +376,8 @@ class Source:
     def _model_keys(self) -> list[str]:
         models = self.sweep.table["model"]
         return [hashlib.blake2b(model, digest_size=16).hexdigest() for model in models]
+
+    @cached_property
+    def _comparison_keys(self) -> list[str]:
+        texts = self.sweep.table["comparison"]
+        return [hashlib.blake2b(text.encode(), digest_size=16).hexdigest() for text in texts]

@@ -44,7 +44,7 @@ class SweepTable(pn.viewable.Viewer):
         downloads = [
             pmui.FileDownload(
                 callback=callback, filename=f"sweep.{ending}", label=f"Download {name}",
-                size="small", variant="outlined", margin=(4, 6),
+                size="small", margin=(4, 6),
             )
             for callback, ending, name in (
                 (self._csv, "csv", "CSV"),

@@ -17,8 +17,8 @@ everything that this simulation knows of.
 
 from __future__ import annotations
 
-from pixlab.simulation.conditions import Conditions, conditions_of
+from pixlab.simulation.conditions import SIMULATED, Conditions, conditions_of
 from pixlab.simulation.run import simulate
 from pixlab.simulation.truth import Truth
 
-__all__ = ["Conditions", "Truth", "conditions_of", "simulate"]
+__all__ = ["SIMULATED", "Conditions", "Truth", "conditions_of", "simulate"]

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from pixlab.detectors import Detector, get_detector
 from pixlab.errors import PixlabError
 
-__all__ = ["Conditions", "conditions_of", "per_layer"]
+__all__ = ["SIMULATED", "Conditions", "conditions_of", "per_layer"]
 
 
 @dataclass(frozen=True)
@@ -142,6 +142,9 @@ _OF = {
     "phase2-25x100": _PHASE2,
     "phase2-25x100-premix": _PREMIX,
 }
+
+
+SIMULATED = tuple(_OF)  # detectors that can be simulated
 
 
 def conditions_of(detector: str | Detector) -> Conditions:

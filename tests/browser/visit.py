@@ -23,7 +23,10 @@ FLAGS = [
 ]
 _PATIENCE = 30.0  # seconds that a state may take on a busy machine
 _MODELS = "Bokeh.documents.flatMap(d => [...d._all_models.values()])"
-_FIGURE = f"{_MODELS}.find(m => m.type == 'Figure' && m.name == name)"
+# the one that is seen, where another had its name before
+_FIGURE = (
+    f"{_MODELS}.find(m => m.type == 'Figure' && m.name == name && Bokeh.index.find_one_by_id(m.id))"
+)
 
 
 class Visit:
@@ -65,7 +68,9 @@ class Visit:
         """Load an address, and take the seconds until the first canvas."""
         start = time.perf_counter()
         self.page.goto(url)
-        self.page.wait_for_selector("canvas, .tabulator, .pixlab-run, .pixlab-error", timeout=_PATIENCE * 1000)
+        self.page.wait_for_selector(
+            "canvas, .tabulator, .pixlab-run, .pixlab-error", timeout=_PATIENCE * 1000
+        )
         self.seconds = time.perf_counter() - start
 
     def until(self, look: Callable[[], T], what: str) -> T:
