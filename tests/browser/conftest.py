@@ -68,6 +68,7 @@ def table(digis, tmp_path_factory) -> Path:
     models[-1] = models[-1][: len(models[-1]) // 2]
     made.table["model"] = models
     made.save(folder / "settings.parquet")
+    (folder / "bad.root").write_bytes(b"root" + bytes(300))
     return folder / "settings.parquet"
 
 

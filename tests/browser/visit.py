@@ -118,17 +118,19 @@ class Visit:
         return {k: v[0] for k, v in parse_qs(urlsplit(self.page.url).query).items()}
 
     def figure(self, name: str) -> dict[str, Any] | None:
-        """Ranges of a figure, and row, column and charge of the hits it draws."""
+        """Ranges of a figure that is drawn, and row, column and charge of the hits it shows."""
         return self.page.evaluate(
             f"""name => {{
                 const f = {_FIGURE};
-                if (!f) return null;
-                const data = f.renderers.find(r => r.data_source)?.data_source.data ?? {{}};
-                const column = key => data[key] ? [...data[key]] : null;
+                if (!f || !Bokeh.index.find_one_by_id(f.id)) return null;
+                const source = f.renderers.find(r => r.data_source?.data.adc)?.data_source;
+                const data = source?.data ?? {{}};
+                const column = key => data[key]
+                    ? Array.from(data[key], v => Number.isNaN(v) ? null : v) : null;
                 return {{
                     x: [f.x_range.start, f.x_range.end], y: [f.y_range.start, f.y_range.end],
                     row: column("row"), col: column("col"), adc: column("adc"),
-                    decoded: column("decoded_adc"), delta: column("delta"),
+                    decoded: column("decoded"), delta: column("delta"),
                     mapper: (r => [r.low, r.high])(
                         f.right.concat(f.left).find(p => p.color_mapper)?.color_mapper ?? {{}}),
                 }};
@@ -136,12 +138,77 @@ class Visit:
             name,
         )
 
+    def title_of(self, name: str) -> str:
+        """What stands over a figure."""
+        return self.page.evaluate(f"name => ({_FIGURE}).title.text", name)
+
+    def handle(self, name: str) -> float:
+        """Where the handle of a swipe stands."""
+        return self.page.evaluate(
+            f"name => ({_FIGURE}).center.find(p => p.name == 'handle').location", name
+        )
+
+    def swiped(self, name: str) -> tuple[list[int], list[int]]:
+        """Columns of the hits drawn as original, and of those drawn as decoded."""
+        found = self.page.evaluate(
+            f"""name => {{
+                const f = {_FIGURE};
+                return f.renderers.filter(r => r.data_source?.data.adc).map(r =>
+                    [...r.view.indices].map(i => r.data_source.data.col[i]));
+            }}""",
+            name,
+        )
+        return found[0], found[1]
+
+    def segments(self, name: str) -> int:
+        """How many pieces of outlines a figure draws."""
+        return self.page.evaluate(
+            f"""name => ({_FIGURE}).renderers.filter(r => r.glyph.type == "Segment")
+                .reduce((n, r) => n + r.data_source.get_length(), 0)""",
+            name,
+        )
+
+    def marked(self, name: str) -> int:
+        """How many frames around tiles a figure draws."""
+        return self.page.evaluate(
+            f"""name => ({_FIGURE}).renderers.filter(r => r.glyph.type == "Quad")
+                .reduce((n, r) => n + r.data_source.get_length(), 0)""",
+            name,
+        )
+
+    def cells(self, name: str) -> dict[str, Any] | None:
+        """Whether a figure shows a raster."""
+        return self.page.evaluate(
+            f"""name => {{
+                const f = {_FIGURE};
+                return f ? {{shown: f.renderers.some(r => r.glyph.type == "Image" && r.visible)}}
+                    : null;
+            }}""",
+            name,
+        )
+
+    def singles(self, name: str) -> tuple[list[float], list[float]]:
+        """Places of the hits that a figure draws one by one."""
+        found = self.page.evaluate(
+            f"""name => {{
+                const f = {_FIGURE};
+                const data = f.renderers.find(r => r.glyph.type == "Scatter").data_source.data;
+                return [[...data.x], [...data.y]];
+            }}""",
+            name,
+        )
+        return found[0], found[1]
+
     def place(self, name: str, x: float, y: float) -> tuple[float, float]:
-        """Where a point of a figure's axes is on the screen."""
+        """Where a point of a figure's axes is on the screen, after scrolling there if need be."""
         at = self.page.evaluate(
             f"""([name, x, y]) => {{
                 const view = Bokeh.index.find_one_by_id(({_FIGURE}).id);
-                const box = view.el.getBoundingClientRect();
+                let box = view.el.getBoundingClientRect();
+                if (box.top < 0 || box.bottom > innerHeight) {{
+                    view.el.scrollIntoView({{block: "center"}});
+                    box = view.el.getBoundingClientRect();
+                }}
                 return [box.x + view.frame.x_scale.compute(x),
                         box.y + view.frame.y_scale.compute(y)];
             }}""",
@@ -193,6 +260,46 @@ class Visit:
         slider = self.slider(label)
         slider.focus()
         slider.press(key)
+
+    def drag(self, start: tuple[float, float], end: tuple[float, float]) -> None:
+        """Drag from one point of the screen to another."""
+        self.page.mouse.move(*start)
+        self.page.mouse.down()
+        self.page.mouse.move(*end, steps=8)
+        self.page.mouse.up()
+
+    def tab_through(self, times: int) -> list[str]:
+        """Press the tab key; what each thing that gets the focus is called."""
+        seen = []
+        for _ in range(times):
+            self.page.keyboard.press("Tab")
+            seen.append(
+                self.page.evaluate(
+                    """() => {
+                        let e = document.activeElement;
+                        while (e?.shadowRoot?.activeElement) e = e.shadowRoot.activeElement;
+                        const labelled = e?.getAttribute("aria-labelledby");
+                        const root = e?.getRootNode();
+                        const label = labelled ? [...labelled.split(" ")].map(id =>
+                            root.getElementById(id)?.innerText ?? "").join(" ") : "";
+                        return [e?.getAttribute("aria-label"), label, e?.labels?.[0]?.innerText,
+                                e?.innerText, e?.closest("label")?.innerText]
+                            .filter(Boolean).join(" / ").slice(0, 80);
+                    }"""
+                )
+            )
+        return seen
+
+    def chosen_codecs(self, keep: list[str]) -> None:
+        """Take away the codecs that are chosen, but those to keep."""
+        while True:
+            chips = self.page.locator(".pixlab-codecs .MuiChip-root")
+            names = chips.all_inner_texts()
+            extra = [i for i, name in enumerate(names) if name.strip() not in keep]
+            if not extra:
+                return
+            chips.nth(extra[0]).locator(".MuiChip-deleteIcon").click()
+            self.settle()
 
     def choose(self, label: str, option: str) -> None:
         """Choose from a list by its label."""

@@ -122,12 +122,12 @@ class Hits:
         other.visible = False
         self._border(made, "original")
         made.add_layout(self.values.bar(), "right")
-        made.js_on_change(
-            "tags",
-            CustomJS(
-                args={"fig": made, "one": one, "other": other, "label": made.title}, code=_BLINK
-            ),
+        turn = CustomJS(
+            args={"fig": made, "one": one, "other": other, "label": made.title}, code=_BLINK
         )
+        # once it is laid out, and whenever it is told otherwise
+        for what in ("inner_width", "tags"):
+            made.js_on_change(what, turn)
         return made
 
     @staticmethod
