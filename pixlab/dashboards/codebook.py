@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from pixlab.dashboards.session import Follower, Session
 from pixlab.dashboards.widgets import Card, Text, figure_pane, grid
+from pixlab.errors import PixlabError
 from pixlab.plots.codebook import Codebook, Usage, tile_gallery
 from pixlab.plots.live import Gallery, UsagePlot
 
@@ -88,7 +89,11 @@ class CodebookView(pn.viewable.Viewer):
         s = self.session
         self._content.visible = False
         self.none.html = ""
-        found = self._book()
+        try:
+            found = self._book()
+        except PixlabError:
+            self.none.html = f"<p>The codebook of {s.data.label(s.point)} cannot be shown.</p>"
+            raise
         self._content.visible = found is not None
         if found is None:
             self.none.html = (

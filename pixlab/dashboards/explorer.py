@@ -128,6 +128,7 @@ class Explorer(pn.viewable.Viewer):
             made.on_tap(lambda module: self._show_module(int(self._detid(module))))
             self.overviews[s.projection] = made
             self._detector.append(figure_pane(made.figure))
+            self.cards["detector"].offer_saving()
         for place, name in zip(self._detector, self.overviews, strict=True):
             place.visible = name == s.projection
         table = data.cloud(self._row(), self._event())

@@ -89,7 +89,10 @@ class HitMaps:
         return self._cards[name]
 
     def _side_by_side(self) -> pn.Row:
-        cards = [self._card(what, self.hits.map_of(what, what)) for what in QUANTITIES]
+        tapped = self.session.show_code_at
+        cards = [
+            self._card(what, self.hits.map_of(what, what, tapped=tapped)) for what in QUANTITIES
+        ]
         return grid(*((1, card) for card in cards))
 
     def _swipe(self) -> pn.Column:

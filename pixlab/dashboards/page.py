@@ -64,7 +64,9 @@ class Board(pn.viewable.Viewer):
         self._turn()
 
     def notice(self, text: str, severity: str = "error") -> None:
-        """Show a sentence above the views, until it is closed."""
+        """Show a sentence above the views, until it is closed; once, however often it is true."""
+        if any(alert.title == text and not alert.closed for alert in self.notices):
+            return
         self.notices.append(
             pmui.Alert(
                 title=text,
@@ -100,6 +102,7 @@ class Board(pn.viewable.Viewer):
 
     def _tell_origin(self, *events: Any) -> None:
         self._origin.html = escape(self.session.provenance())
+        self._origin.model.tags = [self.session.provenance()]  # for pictures that are saved
 
     def __panel__(self) -> Any:
         return pmui.Column(

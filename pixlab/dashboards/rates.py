@@ -75,6 +75,7 @@ class RateDistortion(pn.viewable.Viewer):
             then=s.show_point,
         )
         self._plot[:] = [figure_pane(self.curve.figure)]
+        self.card.offer_saving()
         what = METRICS[s.metric]
         self.card.tell(
             f"{what.label} against rate",

@@ -239,6 +239,19 @@ class Session(param.Parameterized):
         left, bottom = usage.col[own] - 0.5, usage.row[own] - 0.5
         return {"left": left, "right": left + cols, "bottom": bottom, "top": bottom + rows}
 
+    def show_code_at(self, row: int, col: int) -> None:
+        """Choose the codeword that made a pixel of the chosen module, if one did."""
+        book = self.data.codebook(self.point)
+        if book is None:
+            return
+        usage = self.data.usage_in(self.point, self.event)
+        _, rows, cols = book.pictures.shape
+        inside = usage.module == int(self.data.digis.detector.index(self.module))
+        inside &= (usage.row <= row) & (row < usage.row + rows)
+        inside &= (usage.col <= col) & (col < usage.col + cols)
+        if inside.any():
+            self.code = int(usage.code[np.argmax(inside)])
+
     def provenance(self) -> str:
         """What is shown, for whoever finds a picture of it: version, data, setting."""
         data = self.data

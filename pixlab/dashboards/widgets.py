@@ -8,7 +8,7 @@ from typing import Any
 
 import panel as pn
 import panel_material_ui as pmui
-from bokeh.models import Div
+from bokeh.models import CustomAction, CustomJS, Div, Plot
 
 __all__ = ["Card", "Text", "buttons", "figure_pane", "grid", "later", "switch"]
 
@@ -31,6 +31,57 @@ summary:hover, summary:focus-visible, details[open] summary { opacity: 1; }
         padding: 8px 12px; border-radius: 6px; background: #2b2b2b; color: white;
         font-size: 13px; line-height: 1.45; font-weight: 400;
         box-shadow: 0 2px 10px rgba(0, 0, 0, .35); }
+"""
+
+
+# all figures of a card that are seen, its title above and the origin of the data below
+_SAVE = """
+const views = figures.map(f => Bokeh.index.find_one_by_id(f.id))
+    .filter(v => v != null && v.el.getClientRects().length > 0);
+const layers = views.map(v => v.export());
+const ratio = layers[0].pixel_ratio;
+const sizes = layers.map(l => [l.canvas.width / ratio, l.canvas.height / ratio]);
+const wide = Math.max(...sizes.map(s => s[0]));
+const page = document.createElement("canvas");
+const draw = page.getContext("2d");
+// as many lines as the words need
+const wrap = (text, font) => {
+    draw.font = font;
+    return text.split(" ").reduce((lines, word) => {
+        const longer = `${lines.at(-1)} ${word}`.trim();
+        return draw.measureText(longer).width <= wide - 20
+            ? [...lines.slice(0, -1), longer] : [...lines, word];
+    }, [""]);
+};
+const origin = [...heading.document._all_models.values()].find(m => m.name == "origin");
+const fonts = ["600 14px sans-serif", "11px sans-serif"];
+const [above, below] = [heading, origin].map((m, i) => wrap(m.tags[0], fonts[i]));
+const head = 14 + 20 * above.length, foot = 10 + 14 * below.length;
+const high = sizes.reduce((sum, s) => sum + s[1], head + foot);
+page.width = wide * ratio;
+page.height = high * ratio;
+draw.scale(ratio, ratio);
+const style = getComputedStyle(document.body);
+const clear = ["", "transparent", "rgba(0, 0, 0, 0)"].includes(style.backgroundColor);
+draw.fillStyle = clear ? "white" : style.backgroundColor;
+draw.fillRect(0, 0, wide, high);
+draw.fillStyle = clear ? "black" : style.color;
+draw.font = fonts[0];
+above.forEach((line, i) => draw.fillText(line, 10, 22 + 20 * i, wide - 20));
+draw.font = fonts[1];
+below.forEach((line, i) => draw.fillText(line, 10, high - foot + 14 * (i + 1), wide - 20));
+let top = head;
+layers.forEach((layer, i) => {
+    draw.drawImage(layer.canvas, 0, top, ...sizes[i]);
+    top += sizes[i][1];
+});
+page.toBlob(blob => {
+    const link = document.createElement("a");
+    link.href = URL.createObjectURL(blob);
+    link.download = `pixlab-${figures[0].name}.png`;
+    link.click();
+    URL.revokeObjectURL(link.href);
+});
 """
 
 
@@ -59,6 +110,7 @@ class Text(pn.viewable.Viewer):
         wide = ":host { width: auto; } .bk-clearfix { width: 100%; }"
         self._model = Div(
             text=html,
+            name=name or None,
             disable_math=True,
             sizing_mode="stretch_width",
             margin=margin,
@@ -77,12 +129,19 @@ class Text(pn.viewable.Viewer):
         if text != self._model.text:
             self._model.text = text
 
+    @property
+    def model(self) -> Div:
+        """Bokeh's model of it."""
+        return self._model
+
     def __panel__(self) -> Any:
         return self._view
 
 
 class Card(pn.viewable.Viewer):
     """Something under its title, with a help text that a click or the keyboard opens.
+
+    Its figures can be saved as one PNG, with the title and the origin of the data on it.
 
     Parameters
     ----------
@@ -108,6 +167,23 @@ class Card(pn.viewable.Viewer):
             styles={"border": "1px solid rgba(128, 128, 128, 0.3)", "border-radius": "6px"},
             margin=0,
         )
+        self._heading.model.tags = [title]
+        self.offer_saving()
+
+    def offer_saving(self) -> None:
+        """Give each figure that is on the card now the tool that saves them all."""
+        figures = [p.object for p in self._view.select(pn.pane.Bokeh) if isinstance(p.object, Plot)]
+        args = {"figures": figures, "heading": self._heading.model}
+        for figure in figures:
+            figure.toolbar.tools = [t for t in figure.toolbar.tools if t.name != "save"]
+            figure.add_tools(
+                CustomAction(
+                    name="save",
+                    icon="save",
+                    description="Save as PNG",
+                    callback=CustomJS(args=args, code=_SAVE),
+                )
+            )
 
     def _html(self) -> str:
         title, text = escape(self._title), escape(self._help)
@@ -121,6 +197,7 @@ class Card(pn.viewable.Viewer):
         """Another title, and another help text."""
         self._title, self._help = title, self._help if help_text is None else help_text
         self._heading.html = self._html()
+        self._heading.model.tags = [title]
 
     @property
     def visible(self) -> bool:

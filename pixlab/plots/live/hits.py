@@ -78,10 +78,31 @@ class Hits:
         self._renderers: list[Any] = []
 
     # -- figures ----------------------------------------------------------------------------
-    def map_of(self, name: str, quantity: str, *, height: int = 340) -> Figure:
-        """A map of ``"original"``, ``"decoded"`` or ``"difference"``."""
+    def map_of(
+        self,
+        name: str,
+        quantity: str,
+        *,
+        height: int = 340,
+        tapped: Callable[[int, int], None] | None = None,
+    ) -> Figure:
+        """A map of ``"original"``, ``"decoded"`` or ``"difference"``.
+
+        Parameters
+        ----------
+        name : str
+            Of the figure.
+        quantity : str
+            What it shows.
+        height : int
+            Screen pixels.
+        tapped : function of (int, int), optional
+            Called with row and column of a pixel that was tapped.
+        """
         made = self._empty(name, height)
         self._paint(made, quantity)
+        if tapped is not None:
+            made.on_event(Tap, lambda event: tapped(round(event.y), round(event.x)))
         scale = self.differences if quantity == "difference" else self.values
         made.add_layout(scale.bar(), "right")
         for side in ("original", "decoded"):
@@ -245,10 +266,6 @@ class ModuleMap:
         box = RangeTool(x_range=x_range, y_range=y_range)
         box.overlay.update(fill_color=ACCENT, fill_alpha=0.12, line_color=ACCENT, line_dash="solid")
         self.figure.add_tools(box)
-
-    def on_tap(self, then: Callable[[float, float], None]) -> None:
-        """Call `then` with column and row of a tapped place."""
-        self.figure.on_event(Tap, lambda event: then(event.x, event.y))
 
     def show(
         self,
