@@ -3,13 +3,8 @@
 from __future__ import annotations
 
 import os
-import re
-import subprocess
-import sys
-import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from queue import Empty, Queue
 from urllib.parse import urlencode
 
 import pytest
@@ -19,36 +14,9 @@ from pixlab.io import write
 from pixlab.study import sweep
 from tests.browser.visit import Visit
 from tests.helpers import random_digis
+from tests.visitors import Server, serving
 
 SIZES = (16, 64, 256)
-
-
-def serving(arguments: Sequence[str], log: Path) -> Iterator[str]:
-    """Run ``pixlab serve`` on a free port; give its address, and end it."""
-    command = [sys.executable, "-c", "from pixlab.cli import main; main()", "serve"]
-    with log.open("w") as errors:
-        process = subprocess.Popen(
-            [*command, *arguments, "--port", "0", "--no-show"],
-            stdout=subprocess.PIPE,
-            stderr=errors,
-            text=True,
-        )
-    lines: Queue[str] = Queue()
-    reader = threading.Thread(target=lambda: [lines.put(line) for line in process.stdout])
-    reader.start()
-    try:
-        try:
-            said = lines.get(timeout=120)
-        except Empty:
-            pytest.fail(f"no server after two minutes: {log.read_text()[-2000:]}")
-        found = re.search(r"http://127\.0\.0\.1:\d+", said)
-        assert found, said + log.read_text()[-2000:]
-        yield found.group()
-    finally:
-        process.terminate()
-        process.wait(20)
-        reader.join(20)
-        process.stdout.close()
 
 
 @pytest.fixture(scope="session")
@@ -78,13 +46,21 @@ def server(table, tmp_path_factory, chromium) -> Iterator[str]:
     folder = tmp_path_factory.mktemp("server")
     broken = folder / "broken.root"
     broken.write_bytes(b"root" + bytes(300))
-    yield from serving([str(table), str(broken)], folder / "log")
+    with serving([str(table), str(broken)]) as started:
+        yield started.address
 
 
 @pytest.fixture(scope="session")
-def sample_server(tmp_path_factory, chromium) -> Iterator[str]:
+def sample_process(chromium) -> Iterator[Server]:
     """The dashboard as it opens without arguments."""
-    yield from serving([], tmp_path_factory.mktemp("sample") / "log")
+    with serving([]) as started:
+        yield started
+
+
+@pytest.fixture(scope="session")
+def sample_server(sample_process) -> str:
+    """Where that is."""
+    return sample_process.address
 
 
 @pytest.fixture(scope="session")

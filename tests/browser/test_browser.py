@@ -258,6 +258,41 @@ def test_hovering_says_every_value_of_a_pixel(visit, server):
     assert "NaN" not in said
 
 
+def test_a_tapped_pixel_chooses_the_codeword_that_made_it(visit, server):
+    page = visit(server)
+    maps = ready(page)
+    decoded = hits(maps["decoded"], "decoded")
+    x, y = maps["decoded"]["x"], maps["decoded"]["y"]
+    row, col = next((r, c) for r, c in decoded if x[0] < c < x[1] and y[0] < r < y[1])
+    page.page.mouse.click(*page.place("decoded", col, row))
+    page.until(lambda: "code" in page.query(), "the address has it")
+    page.until(lambda: page.marked("decoded") >= 1, "its tiles are framed")
+    code = page.query()["code"]
+    page.turn("Codebook")
+    page.until(lambda: f"Codeword {code} " in page.text(".pixlab-members"), "it is shown there")
+
+
+def test_a_picture_is_saved_with_its_title_and_its_origin(visit, server):
+    import io
+
+    from PIL import Image
+
+    page = visit(server, view="Physics")
+    page.until(lambda: page.figure("charge-0"), "the spectrum is there")
+    page.settle()
+    x, y = (page.figure("charge-0")[axis] for axis in "xy")
+    page.page.mouse.move(*page.place("charge-0", sum(x) / 2, sum(y) / 2))
+    with page.page.expect_download() as download:
+        page.page.locator(".pixlab-spectrum-charge .bk-tool-icon-save").first.click()
+    assert download.value.suggested_filename == "pixlab-charge-0.png"
+    picture = Image.open(io.BytesIO(download.value.path().read_bytes())).convert("L")
+    high = picture.size[1]
+    assert high > 340  # both figures of the card
+    dark = np.asarray(picture) < 128
+    assert dark[:30].any()  # the title
+    assert dark[-20:].any()  # and from what data it is
+
+
 # -- one selection in all views -----------------------------------------------------------------
 def test_a_tapped_point_is_chosen_in_every_view(visit, server, made):
     page = visit(server, view="Rate-distortion", metric="charge_rms")
@@ -548,16 +583,16 @@ def test_no_view_is_wider_than_the_screen(visit, sample_server, artifacts, size,
     shown = {
         "Explorer": "difference",
         "Rate-distortion": "curve",
-        "Physics": "shift_col-0",
+        "Physics": "verdict",
         "Codebook": "members",
-        "Table": None,
-        "Data": None,
+        "Table": "table",
+        "Data": "about",
     }
-    for view, figure in shown.items():
+    for view, card in shown.items():
         page.page.get_by_role("tab", name=view).click()
-        if figure is not None:
-            page.until(lambda figure=figure: page.figure(figure), f"{view} is there")
+        page.page.locator(f".pixlab-{card}").first.wait_for()
         page.settle()
+        assert page.text(".pixlab-notice") == ""
         wide, screen = page.page.evaluate("[document.documentElement.scrollWidth, innerWidth]")
         assert wide <= screen, view
         name = f"{view.lower()}-{size[0]}-{theme}.png"
@@ -574,12 +609,12 @@ def test_the_theme_button_turns_the_page_dark_and_the_address_keeps_it(visit, se
     page.until(lambda: page.query().get("theme") == "dark", "the address follows")
 
 
-def test_the_first_canvas_is_there_within_five_seconds(visit, sample_server):
-    """The best of three, because the machine is shared; the browser has nothing in its cache."""
-    times: list[float] = []
-    while len(times) < 3 and min(times, default=9) > 5:
-        times.append(visit(sample_server).seconds)
-    assert min(times) < 5, times
+def test_a_visit_costs_the_server_little(visit, sample_process):
+    """CPU, not a clock, which would tell how busy the machine is: benchmarks/bench_dashboard.py."""
+    ready(visit(sample_process.address))
+    before = sample_process.cpu
+    ready(visit(sample_process.address))
+    assert sample_process.cpu - before < 4
 
 
 def test_the_guard_would_notice_a_request_and_a_complaint(visit, server):

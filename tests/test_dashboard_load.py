@@ -1,0 +1,44 @@
+"""Many visitors at once: no error, and no memory that grows. `benchmarks/bench_dashboard.py` takes times."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+
+import pytest
+
+from tests.visitors import Visitor, load, serving
+
+SLIDER = "Codebook size (number of codes)"
+SIZES = range(4)
+
+
+@pytest.fixture(scope="module")
+def server():
+    with serving([]) as started:
+        yield started
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="takes memory and times from /proc")
+def test_ten_visitors_change_models_without_error_and_memory_levels_off(server):
+    met = asyncio.run(load(server, visitors=10, changes=12, label=SLIDER, values=SIZES, pause=0.5))
+    assert len(met.seconds) == 120
+    half = len(met.resident) // 2
+    # all is warm after half of it; what a visitor's page takes does not grow with what he does
+    assert max(met.resident[half:]) < 1.1 * max(met.resident[:half]) + 20
+    assert max(met.resident) < 1000
+    # so that five changes a second leave one of two cores idle
+    assert met.cpu / len(met.seconds) < 0.2
+
+
+@pytest.mark.slow
+def test_a_visitor_would_notice_an_error(server):
+    """What the test above relies on."""
+
+    async def visit():
+        one = Visitor(server.address + "/?module=5")
+        await one.enter()
+
+    with pytest.raises(AssertionError, match="module=5"):
+        asyncio.run(visit())
