@@ -11,6 +11,7 @@ import panel as pn
 import panel_material_ui as pmui
 import param
 from panel.io.notebook import push_notebook
+from panel.reactive import Syncable
 
 from pixlab.dashboards.controls import Controls, Headline
 from pixlab.dashboards.session import Session
@@ -27,6 +28,9 @@ _QUESTION = "How small can simulated pixel digis become before the physics notic
 def prepare() -> None:
     """Load what pages are drawn with; repeated calls do nothing."""
     pn.extension("tabulator", inline=True)  # a notebook works offline
+    # what a button or a table does would now and then run without bokeh's lock of the document,
+    # which changes of figures need: Panel itself can do without
+    setattr(Syncable._event_coroutine, "lock", True)  # noqa: B010
 
 
 class Board(pn.viewable.Viewer):

@@ -15,6 +15,7 @@ MAPS = ("original", "decoded", "difference")
 def ready(visit):
     """Wait for the three maps; return them."""
     visit.until(lambda: all(visit.figure(name) for name in MAPS), "the maps are there")
+    visit.until(lambda: "module" in visit.query(), "the address has the state")
     visit.settle()
     return {name: visit.figure(name) for name in MAPS}
 
@@ -334,7 +335,7 @@ def test_another_metric_and_a_logarithmic_axis(visit, server):
     page.settle()
     assert page.colours("curve") > 8
     page.page.get_by_role("button", name="transparent:").click()
-    page.until(lambda: page.query()["codec"] == "lossless", "the cheapest one is chosen")
+    page.until(lambda: page.query().get("codec") == "lossless", "the cheapest one is chosen")
 
 
 def test_physics_follow_layer_and_model(visit, server):
@@ -372,7 +373,7 @@ def test_codewords_are_tapped_and_their_tiles_lead_to_the_maps(visit, server):
     page.settle()
     for name in names:
         assert page.colours(name) > 4, name
-    first = page.query()["code"]
+    first = page.until(lambda: page.query().get("code"), "the address has the codeword")
     page.page.mouse.click(*page.place("codewords", 5 * 3 + 2, page.figure("codewords")["y"][1] - 3))
     page.until(lambda: page.query()["code"] != first, "another codeword is chosen")
     page.until(
@@ -380,7 +381,7 @@ def test_codewords_are_tapped_and_their_tiles_lead_to_the_maps(visit, server):
     )
     page.settle()
     page.page.mouse.click(*page.place("members", 5 * 1 + 2, page.figure("members")["y"][1] - 3))
-    page.until(lambda: page.query()["view"] == "Explorer", "a tile leads to the explorer")
+    page.until(lambda: page.query().get("view") == "Explorer", "a tile leads to the explorer")
     ready(page)
     assert "zoom" in page.query()
     assert page.marked("original") >= 1
@@ -394,12 +395,12 @@ def test_a_row_of_the_table_is_chosen_after_sorting_and_filtering(visit, server,
     cheapest = page.page.locator(".tabulator-row").first
     assert made["label"][made["bits_per_digi"].idxmin()] in cheapest.inner_text()
     cheapest.locator(".tabulator-cell").nth(1).click()
-    page.until(lambda: page.query()["point"] == "16", "the cheapest setting is chosen")
+    page.until(lambda: page.query().get("point") == "16", "the cheapest setting is chosen")
     page.page.locator(".tabulator-header-filter input").first.press_sequentially("size 64")
     page.until(lambda: page.page.locator(".tabulator-row").count() == 1, "one row is left")
     page.settle()
     page.page.locator(".tabulator-row .tabulator-cell").nth(1).click()
-    page.until(lambda: page.query()["point"] == "64", "that one is chosen")
+    page.until(lambda: page.query().get("point") == "64", "that one is chosen")
     for name, first in (("CSV", b"codec,"), ("Parquet", b"PAR1")):
         with page.page.expect_download() as download:
             page.page.get_by_role("button", name=f"Download {name}").click()
@@ -558,11 +559,11 @@ def test_everything_can_be_reached_and_used_with_the_keyboard(visit, server):
     page.page.get_by_role("tab", name="Explorer").focus()
     page.page.keyboard.press("ArrowRight")
     page.page.keyboard.press("Enter")
-    page.until(lambda: page.query()["view"] == "Rate-distortion", "another view")
+    page.until(lambda: page.query().get("view") == "Rate-distortion", "another view")
     page.page.get_by_role("tab", name="Rate-distortion").focus()
     page.page.keyboard.press("ArrowLeft")
     page.page.keyboard.press("Enter")
-    page.until(lambda: page.query()["view"] == "Explorer", "and back")
+    page.until(lambda: page.query().get("view") == "Explorer", "and back")
     page.page.get_by_role("button", name="swipe").focus()
     page.page.keyboard.press("Enter")
     page.until(lambda: page.query().get("mode") == "swipe", "another mode")
