@@ -69,7 +69,8 @@ class Board(pn.viewable.Viewer):
 
     def notice(self, text: str, severity: str = "error") -> None:
         """Show a sentence above the views, until it is closed; once, however often it is true."""
-        if any(alert.title == text and not alert.closed for alert in self.notices):
+        alerts: list[Any] = list(self.notices)
+        if any(alert.title == text and not alert.closed for alert in alerts):
             return
         self.notices.append(
             pmui.Alert(
