@@ -127,10 +127,7 @@ class Explorer(pn.viewable.Viewer):
             made = OverviewMap(f"detector-{s.projection}", s.projection, later)
             made.on_tap(lambda module: self._show_module(int(self._detid(module))))
             self.overviews[s.projection] = made
-            self._detector.append(figure_pane(made.figure))
-            self.cards["detector"].offer_saving()
-        for place, name in zip(self._detector, self.overviews, strict=True):
-            place.visible = name == s.projection
+            self.cards["detector"].offer_saving([o.figure for o in self.overviews.values()])
         table = data.cloud(self._row(), self._event())
         layers = list(range(len(detector.layers)))
         if not s.all_layers:
@@ -138,7 +135,13 @@ class Explorer(pn.viewable.Viewer):
             table = table[detector.layer[table["module"].to_numpy()] == layers[0]]
         what = "all layers" if s.all_layers else s.layer
         self.cards["detector"].tell(f"Detector · {what}, {self._events()}")
-        self.overviews[s.projection].show(table, detector, s.shown, layers=layers, log=s.log_scale)
+        overview = self.overviews[s.projection]
+        overview.show(table, detector, s.shown, layers=layers, log=s.log_scale)
+        overview.choose(int(detector.index(s.module)))
+        if len(self._detector) < len(self.overviews):
+            self._detector.append(figure_pane(overview.figure))
+        for place, name in zip(self._detector, self.overviews, strict=True):
+            place.visible = name == s.projection
 
     def _detid(self, module: int) -> int:
         return int(self.session.data.digis.detector.detid[module])

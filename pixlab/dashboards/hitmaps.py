@@ -56,7 +56,7 @@ class HitMaps:
         p = session.param
         self.mode = buttons(p.mode)
         self._blinker: Any = None
-        self._several: list[tuple[Hits, Any, Card]] = []
+        self._several: list[tuple[Hits, str, Card]] = []
         Follower(session, view, ["mode"], self._turn)
         module = ["source", "event", "module"]
         Follower(session, view, [*module, "point", "log_scale", "mode"], self._draw)
@@ -64,6 +64,7 @@ class HitMaps:
         Follower(session, view, [*module, "point", "code", "mode"], self._mark)
         compared = ["compared", "shown", "log_scale", "outlines", "mode"]
         Follower(session, view, [*module, *compared], self._draw_several)
+        Follower(session, view, ["mode"], self._arrange)
 
     # -- modes ------------------------------------------------------------------------------
     def _turn(self) -> None:
@@ -76,12 +77,15 @@ class HitMaps:
                 "several settings": self._several_settings,
             }[mode]
             self._modes[mode] = build()
-            self._place.append(self._modes[mode])
-        for name, what in self._modes.items():
-            what.visible = name == mode
         if self._blinker is not None:
             running = mode == "blink" and self._running.value
             Hits.set_blink(self._blinker, pause=_BLINK if running else None)
+
+    def _arrange(self) -> None:
+        if len(self._place) < len(self._modes):
+            self._place.append(self._modes[self.session.mode])
+        for name, what in self._modes.items():
+            what.visible = name == self.session.mode
 
     def _card(self, name: str, figure: Any, *above: Any) -> Card:
         title = name[0].upper() + name[1:]
@@ -185,9 +189,9 @@ class HitMaps:
         self._choice.param.update(options=labels, value=list(s.compared))
         quantity = "difference" if s.shown == "difference" else "decoded"
         wanted = ["original", *(quantity for _ in s.compared)]
-        kept = [kind for *_, kind in self._several_kinds()]
-        if wanted != kept:
-            self._rebuild(wanted)
+        anew = wanted != [kind for _, kind, _ in self._several]
+        if anew:
+            self._several = [self._one_of_several(i, kind) for i, kind in enumerate(wanted)]
         decoded = [s.original(), *(s.decoded(row) for row in s.compared)]
         for (hits, _, card), row, digis in zip(
             self._several, [None, *s.compared], decoded, strict=True
@@ -198,19 +202,14 @@ class HitMaps:
                 what = "Decoded" if quantity == "decoded" else "Difference"
                 rate = data.value(row, "bits_per_digi")
                 card.tell(f"{what} · {data.label(row)} · {rate:.2f} bits/digi", _HELP[quantity])
+        if anew:
+            self._grid[:] = [grid(*((1, card) for *_, card in self._several), narrowest=250)]
 
-    def _several_kinds(self) -> list[tuple[Hits, str]]:
-        return [(hits, kind) for hits, kind, _ in self._several]
-
-    def _rebuild(self, kinds: list[str]) -> None:
-        self._several = []
-        for i, kind in enumerate(kinds):
-            hits = Hits(*self._zoom)
-            name = "several-original" if i == 0 else f"several-{i}"
-            drawing = figure_pane(hits.map_of(name, kind, height=290))
-            card = Card(name, "Original", _HELP[kind], drawing)
-            self._several.append((hits, kind, card))
-        self._grid[:] = [grid(*((1, card) for *_, card in self._several), narrowest=250)]
+    def _one_of_several(self, place: int, kind: str) -> tuple[Hits, str, Card]:
+        hits = Hits(*self._zoom)
+        name = f"several-{place}" if place else "several-original"
+        drawing = figure_pane(hits.map_of(name, kind, height=290))
+        return hits, kind, Card(name, "Original", _HELP[kind], drawing)
 
     def __panel__(self) -> Any:
         return pn.Column(self.mode, self._place, sizing_mode="stretch_width", margin=0)

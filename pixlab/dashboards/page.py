@@ -36,6 +36,9 @@ def prepare() -> None:
 class Board(pn.viewable.Viewer):
     """Headline and views over one session, with what went wrong above and the origin below.
 
+    What is new is filled before it is put on the page, here and in the views: Panel sends what is
+    placed, bokeh what is changed, and on a busy line the second may overtake the first.
+
     Parameters
     ----------
     session : Session

@@ -37,6 +37,7 @@ class Physics(pn.viewable.Viewer):
         self._plots: dict[str, SpectrumPlot | PairPlot] = {}
         self._cards: dict[str, Card] = {}
         self._log: bool | None = None
+        self._arranged: list[Card] = []
         p = session.param
         self._grid = pn.Column(sizing_mode="stretch_width", margin=0)
         self.verdict = Text(style=_TABLE_STYLE, name="report", margin=(0, 10, 8, 10))
@@ -70,10 +71,6 @@ class Physics(pn.viewable.Viewer):
             [*SPECTRA, *PAIRS] if s.all_spectra else [n for n in SHOWN if n in {*SPECTRA, *PAIRS}]
         )
         cards = [self._card(name) for name in names]
-        shown = [tuple(self._cards[name] for name in names)]
-        if shown != getattr(self, "_arranged", None):
-            self._arranged = shown
-            self._grid[:] = [grid(*((1, card) for card in cards), narrowest=310)]
         comparison = s.comparison() or self._nothing()
         layer = "all" if s.together else s.layer
         words = "all layers" if s.together else s.layer
@@ -86,6 +83,9 @@ class Physics(pn.viewable.Viewer):
                 plot.show(pair_bins(comparison, name, layer))
                 label = PAIRS[name].label
             self._cards[name].tell(f"{label[0].upper()}{label[1:]} · {words}")
+        if cards != self._arranged:
+            self._arranged = cards
+            self._grid[:] = [grid(*((1, card) for card in cards), narrowest=310)]
 
     def _card(self, name: str) -> Card:
         if name not in self._cards:

@@ -52,9 +52,7 @@ class RateDistortion(pn.viewable.Viewer):
             ),
         )
         Follower(session, self.title, ["source", "metric", "log_scale"], self._draw)
-        Follower(
-            session, self.title, ["source", "metric", "log_scale", "point", "compared"], self._ring
-        )
+        Follower(session, self.title, ["source", "point", "compared"], self._ring)
         Follower(session, self.title, ["source", "point"], self._draw_parts)
         Follower(session, self.title, ["source"], self._draw_best)
 
@@ -74,8 +72,9 @@ class RateDistortion(pn.viewable.Viewer):
             log=s.log_scale,
             then=s.show_point,
         )
+        self._ring()
+        self.card.offer_saving([self.curve.figure])
         self._plot[:] = [figure_pane(self.curve.figure)]
-        self.card.offer_saving()
         what = METRICS[s.metric]
         self.card.tell(
             f"{what.label} against rate",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from html import escape
 from typing import Any
 
@@ -168,12 +168,15 @@ class Card(pn.viewable.Viewer):
             margin=0,
         )
         self._heading.model.tags = [title]
-        self.offer_saving()
+        panes = self._view.select(pn.pane.Bokeh)
+        self.offer_saving([pane.object for pane in panes if isinstance(pane.object, Plot)])
 
-    def offer_saving(self) -> None:
-        """Give each figure that is on the card now the tool that saves them all."""
-        figures = [p.object for p in self._view.select(pn.pane.Bokeh) if isinstance(p.object, Plot)]
-        args = {"figures": figures, "heading": self._heading.model}
+    def offer_saving(self, figures: Sequence[Any]) -> None:
+        """Give the figures of the card the tool that saves them all.
+
+        Those that are new must not be on the page yet: see `pixlab.dashboards.page.Board`.
+        """
+        args = {"figures": list(figures), "heading": self._heading.model}
         for figure in figures:
             figure.toolbar.tools = [t for t in figure.toolbar.tools if t.name != "save"]
             figure.add_tools(
