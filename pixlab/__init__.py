@@ -27,6 +27,7 @@ _EXPORTS = {
     "ScalarQuantizer": "pixlab.codecs",
     "PatchVQ": "pixlab.codecs",
     "ClusterVQ": "pixlab.codecs",
+    "ResidualVQ": "pixlab.codecs",
     "Zstd": "pixlab.codecs",
     "Lzma": "pixlab.codecs",
     "Blosc2": "pixlab.codecs",

@@ -11,7 +11,11 @@ from pixlab.digis import Digis
 from pixlab.errors import FormatError
 from tests.helpers import random_digis
 
-KNOBS = {"patch-vq": {"codebook_size": 16}}
+KNOBS = {
+    "patch-vq": {"codebook_size": 16},
+    "cluster-vq": {"tolerance": "loose"},  # clusters that are drawn, and some that are kept
+    "residual-vq": {"codebook_size": 16, "residual_size": 8},
+}
 
 
 def mutated(chunk: Chunk, rng: np.random.Generator) -> Chunk:

@@ -591,7 +591,7 @@ def test_demo_does_the_whole_job(monkeypatch):
     assert lines[0].startswith("phase1-pu60: ")
     names = ["lossless", "cluster-vq", "patch-vq codebook size 16", "patch-vq codebook size 64"]
     shown = [next(line.strip() for line in lines if line.strip().startswith(n)) for n in names]
-    assert [line.split()[-1] for line in shown] == ["transparent", "analysis", "none", "none"]
+    assert [line.split()[-1] for line in shown] == ["transparent", "transparent", "none", "none"]
     exact, clusters, small, large = (
         float(line.removeprefix(name).split()[0]) for line, name in zip(shown, names, strict=True)
     )

@@ -64,7 +64,8 @@ def demo(and_serve: bool, port: int, show: bool) -> None:
     from pixlab.study import sweep as run
 
     sizes: list[Any] = list(DEMO_CODEBOOKS)
-    codecs = codecs_from(["lossless", "cluster-vq", "patch-vq"], {"codebook_size": sizes})
+    codecs = codecs_from(["lossless", "cluster-vq"], {})
+    codecs += codecs_from(["patch-vq"], {"codebook_size": sizes})
     with bar("demo") as progress:
         found = run(samples.load(DEMO_SAMPLE), codecs, source=DEMO_SAMPLE, progress=progress)
     print_sweep(f"{DEMO_SAMPLE}: {samples.list()[DEMO_SAMPLE]}", found)

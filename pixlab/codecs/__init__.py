@@ -15,17 +15,20 @@ from pixlab.codecs.foreign_root import Root, RootModel
 from pixlab.codecs.foreign_sz3 import SZ3, SZ3Model
 from pixlab.codecs.lossless import Lossless, LosslessModel
 from pixlab.codecs.patch_vq import PatchVQ, PatchVQModel
+from pixlab.codecs.residual_vq import ResidualVQ, ResidualVQModel
 from pixlab.codecs.scalar import ScalarModel, ScalarQuantizer
+from pixlab.codecs.usage import CodeUsage
 from pixlab.detectors import Detector
 from pixlab.errors import FormatError, PixlabError
 
-__all__ = ["CODECS", "Chunk", "ClusterVQ", "Codec", "Lossless", "Model", "PatchVQ"]
+__all__ = ["CODECS", "Chunk", "ClusterVQ", "CodeUsage", "Codec", "Lossless", "Model", "PatchVQ"]
 __all__ += [
     "SZ3",
     "Blosc2",
     "Foreign",
     "Lzma",
     "Pcodec",
+    "ResidualVQ",
     "Root",
     "ScalarQuantizer",
     "Stream",
@@ -39,6 +42,7 @@ _MODELS: dict[str, tuple[type[Codec], type[Model]]] = {
     ScalarQuantizer.key: (ScalarQuantizer, ScalarModel),
     PatchVQ.key: (PatchVQ, PatchVQModel),
     ClusterVQ.key: (ClusterVQ, ClusterVQModel),
+    ResidualVQ.key: (ResidualVQ, ResidualVQModel),
     Zstd.key: (Zstd, ForeignModel),
     Lzma.key: (Lzma, ForeignModel),
     Blosc2.key: (Blosc2, ForeignModel),

@@ -39,6 +39,7 @@ import numpy as np
 import param
 from numpy.typing import NDArray
 
+from pixlab.codecs.usage import CodeUsage
 from pixlab.coding.hits import MAX_DIGIS
 from pixlab.coding.numbers import decode_flags, encode_flags
 from pixlab.detectors import Detector
@@ -228,6 +229,22 @@ class Model:
         self.check(digis)
         return digis
 
+    @property
+    def keeps_flags(self) -> bool:
+        """Whether the same pixels come back, so that their flags can."""
+        return True
+
+    def usage(self, digis: Digis) -> list[CodeUsage]:
+        """How often each code of each codebook is chosen for `digis`; empty without codebooks.
+
+        Raises
+        ------
+        PixlabError
+            If the digis are of another detector.
+        """
+        self.check(digis)
+        return []
+
     def _encode(self, digis: Digis) -> dict[str, bytes]:
         raise TypeError(f"{type(self).__name__} cannot encode")
 
@@ -268,10 +285,8 @@ class Model:
         sections = self._encode(digis)
         if digis.event_id is not None:
             sections["event_ids"] = _pack_ids(digis.event_id)
-        if digis.flag is not None:
-            kept = self.quantize(digis).flag
-            if kept is not None:
-                sections["flags"] = encode_flags(kept)
+        if digis.flag is not None and self.keeps_flags:
+            sections["flags"] = encode_flags(digis.flag)
         return Chunk(len(digis), digis.n_digis, sections)
 
     def decode_chunk(self, numbered: tuple[int, Chunk]) -> Digis:

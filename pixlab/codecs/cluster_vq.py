@@ -1,25 +1,16 @@
-"""`ClusterVQ`: the hit map exactly, and of each cluster its charge and its barycentre.
+"""`ClusterVQ`: clusters as vectors: gain and shape quantised apart, as coarsely as physics allows.
 
 ::
 
-    hit map ──────────────────────────────────► positions, shapes      (exact)
-    clusters ── charge Q ──► step of a logarithmic scale, dithered ──► charges
-             └─ barycentre ─► point of a lattice in (row, column) ───► tilts
-    clusters that these do not describe ──────► their counts            explicit
+    digis ──► clusters ──┬─ hits="exact" ──► KeptCoder  : hit map, charge, shape, faint pixels
+                         └─ hits="drawn" ──► DrawnCoder : box, tilt, charge, shape
 
-Gain and shape are quantised apart. The gain is the cluster's total count, in steps of a
-logarithmic scale that is shifted from cluster to cluster (subtractive dither, L. Schuchman, 1964):
-the error is uniform and the charge spectrum keeps its shape. The shape is what moves the
-reconstructed hit: the offset of the charge-weighted barycentre from the middle of the hit pixels,
-taken to the nearest point of a rectangular lattice. `moments` paints pixels with that total and
-barycentre. What the tolerances of physics ask of a cluster is kept; how its charge is spread over
-pixels otherwise is not.
+    shape: codebook_size=None ──► LatticeCoder : place of the barycentre
+           codebook_size=N    ──► CodeCoder    : index of a learned picture
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -29,49 +20,104 @@ from numpy.typing import NDArray
 
 from pixlab.clusters import Clusters, cluster
 from pixlab.codecs.base import Chunk
-from pixlab.codecs.hitmaps import ContextCodec, ContextModel, to_digis, to_hits
-from pixlab.codecs.moments import MAX_SPAN, UNIT, paint, shifts
+from pixlab.codecs.codebook import CODEBOOK
+from pixlab.codecs.drawn import DrawnClusters, DrawnCoder, drawable, merge
+from pixlab.codecs.hitmaps import ContextCodec, ContextModel, to_hits
+from pixlab.codecs.kept import KeptClusters, KeptCoder
+from pixlab.codecs.moments import UNIT, beyond, pitch_of
+from pixlab.codecs.shapes import ShapePlan
+from pixlab.codecs.steps import LAYERS, StepSearch
+from pixlab.codecs.usage import CodeUsage
 from pixlab.coding.hits import HitCoder
 from pixlab.coding.layout import make_layout, track_slopes
-from pixlab.coding.numbers import decode_numbers, encode_numbers
-from pixlab.coding.symbols import Symbols
 from pixlab.digis import Digis
 from pixlab.errors import FormatError, PixlabError
+from pixlab.premixing import ELECTRONS_PER_ADC, THRESHOLD
 from pixlab.progress import Progress
 
 __all__ = ["ClusterVQ", "ClusterVQModel"]
 
 Array = NDArray[Any]
-_PHASES = 16  # shifts of the charge scale
-_ROOM = 4  # the scale goes on to this many times the largest charge that was seen
-_WIDEST = 255  # lattice points to each side, at most
-_ASTRAY = 1.5  # lattice constants by which a barycentre may miss before its cluster is explicit
-_MOST_STEPS = 1023
-_FEATURES = 11  # of a cluster; the last two know what was said of it before
+
+# rms errors that the tolerances of `pixlab.physics` allow: charge as a fraction, barycentre along
+# rows and columns in um; and whether the hit map is kept
+_TOLERANCES = {
+    "transparent": ((0.05, 3.0, 7.0), "exact"),
+    "analysis": ((0.10, 5.0, 12.0), "exact"),
+    "loose": ((0.15, 10.0, 20.0), "drawn"),
+}
+_SPACING = 1.9  # spacings of a grid a rms error, about
+_PICTURES = 1024  # that clusters are drawn from where their shape is no picture
+_FEWER = 0.985  # pixels, since what is cheap to tell is rather a picture with more of them
+_TRIES = 10
+# of the tolerance; a codebook suits the events that it is fitted on better than others, and errors
+# change less smoothly with spacings
+_RESERVE = np.array([1.0, 0.92, 0.92])
+_STRICT, _LENIENT = 20.0, 1.0
+_ENOUGH = 400_000  # digis that spacings are searched on
 
 
 class ClusterVQ(ContextCodec):
-    """Gain-shape vector quantisation of clusters on an exact hit map."""
+    """Gain-shape vector quantisation of clusters."""
 
     key = "cluster-vq"
     searched = ("charge_step", "row_step", "col_step")
 
-    charge_step = param.Number(
-        default=0.14, bounds=(0.03, 2.0), doc="step of the cluster charge, as a fraction of it"
+    tolerance: Any = param.Selector(
+        default="transparent", objects=list(_TOLERANCES), doc="tolerances of physics to stay within"
     )
-    row_step = param.Number(
-        default=0.097,
-        bounds=(0.01, 8.0),
-        doc="lattice constant of the barycentre along rows, pixels",
+    codebook_size = param.Integer(
+        default=None,
+        bounds=(2, 65536),
+        allow_None=True,
+        doc="number of pictures of clusters, of which each cluster gets one; by default shapes are "
+        "told by the place of the barycentre, as finely as the tolerance asks",
     )
-    col_step = param.Number(
-        default=0.15,
-        bounds=(0.01, 8.0),
-        doc="lattice constant of the barycentre along columns, pixels",
+    hits: Any = param.Selector(
+        default=None,
+        objects=[None, "exact", "drawn"],
+        doc="keep the hit map, or draw clusters in their boxes; by default drawn only for the "
+        "loose tolerance",
     )
+    rate_weight = param.Number(
+        default=0.5,
+        bounds=(0.0, 4.0),
+        doc="lambda: squared error, in squares of the spacing of the grid, that a bit may cost",
+    )
+    escape = param.Number(
+        default=8.0,
+        bounds=(0.5, 100.0),
+        doc="times the rms error that the tolerance allows, beyond which a cluster is kept as it is",
+    )
+    seed = param.Integer(default=1, bounds=(0, None), doc="seed of the codebook's start")
+
+    @property
+    def plan(self) -> ShapePlan:
+        """How shapes are told."""
+        return ShapePlan(self.codebook_size is not None, None, self.seed)
+
+    @property
+    def kept_plan(self) -> ShapePlan:
+        """How shapes of clusters with their pixels are told: beside drawn ones, they are odd."""
+        return ShapePlan(False) if self.draws else self.plan
+
+    @property
+    def draws(self) -> bool:
+        """Whether clusters are drawn in their boxes."""
+        return (self.hits or _TOLERANCES[self.tolerance][1]) == "drawn"
+
+    @property
+    def allowed(self) -> NDArray[np.float64]:
+        """What rms errors the tolerance allows: of charge, along rows and columns in um."""
+        return np.array(_TOLERANCES[self.tolerance][0])
+
+    @property
+    def model_type(self) -> type[ClusterVQModel]:
+        """What fitting gives."""
+        return ClusterVQModel
 
     def fit(self, digis: Digis, *, progress: Progress | None = None) -> ClusterVQModel:
-        """Learn the range of charges and offsets, and how likely each is where.
+        """Choose spacings, learn contexts and, where it is needed, a codebook.
 
         Raises
         ------
@@ -80,52 +126,7 @@ class ClusterVQ(ContextCodec):
         """
         if digis.n_digis == 0:
             raise PixlabError("there is no digi to learn from", "fit on other events")
-        clusters = cluster(digis, thresholds=False)
-        found = shifts(clusters.digi_offsets, clusters.digis_of, digis.row, digis.col, digis.adc)
-        n_steps = int(np.log(_ROOM * max(int(found[:, 0].max()), 1)) / self.charge_step) + 2
-        n_steps = min(n_steps, _MOST_STEPS)
-        scale = np.exp(np.arange(n_steps * _PHASES) * (self.charge_step / _PHASES))
-        # the mean of exp(u) over a step is above 1: without this, charges would grow on average
-        scale /= np.sinh(self.charge_step / 2) / (self.charge_step / 2)
-        arrays = {
-            "slopes": track_slopes(digis.detector),
-            "charges": np.minimum(np.rint(scale), 2**31).astype(np.uint32),
-            "limits": np.array([digis.adc.min(), digis.adc.max()], np.uint16),
-            "row_codes": _lattice(found[:, 1], self.row_step),
-            "col_codes": _lattice(found[:, 2], self.col_step),
-        }
-        layout = make_layout(digis.detector, arrays["slopes"])
-        arrays |= HitCoder.learn(layout, len(digis), to_hits(digis), reuse=self.reuse)
-        for name, n_symbols in _symbols(arrays).items():
-            arrays |= Symbols.blank(name, n_symbols)
-        blank = ClusterVQModel(self, digis.detector, arrays)
-        tokens = blank._tokens(digis, clusters)
-        for name, (features, symbols) in blank._say(clusters, tokens).items():
-            arrays |= Symbols.learn(
-                name, features, symbols, _symbols(arrays)[name], reuse=self.reuse
-            )
-        return ClusterVQModel(self, digis.detector, arrays)
-
-
-def _symbols(arrays: Mapping[str, Array]) -> dict[str, int]:
-    """What is said of a cluster, and the number of symbols for it."""
-    return {
-        "gain": len(arrays["charges"]) // _PHASES + 1,
-        "row": max(len(arrays["row_codes"]), 2),
-        "col": max(len(arrays["col_codes"]), 2),
-    }
-
-
-@dataclass(frozen=True)
-class _Tokens:
-    """What is said of clusters: ``gain`` 0 for an explicit one, else step + 1; ``row``, ``col``
-    lattice points; ``adc`` of the digis, painted or kept.
-    """
-
-    gain: Array
-    row: Array
-    col: Array
-    adc: Array
+        return _Fitting(self, digis).run(progress)
 
 
 class ClusterVQModel(ContextModel):
@@ -133,206 +134,208 @@ class ClusterVQModel(ContextModel):
 
     codec: ClusterVQ
 
-    needs = (*ContextModel.needs, "charges", "limits", "row_codes", "col_codes")
+    @property
+    def needs(self) -> tuple[str, ...]:  # type: ignore[override]
+        """Names of arrays that must be there."""
+        names = ["slopes", *KeptCoder.needs(self.codec.kept_plan)]
+        if self.codec.draws:
+            names += DrawnCoder.needs(self.codec.plan)
+        elif self.codec.plan.coded:
+            names += CODEBOOK
+        return tuple(dict.fromkeys(names))
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        charges, limits = self.arrays["charges"], self.arrays["limits"]
-        codes = [self.arrays["row_codes"], self.arrays["col_codes"]]
+        steps, limits = self.arrays["steps"], self.arrays["limits"]
         good = (
-            charges.ndim == 1
-            and charges.dtype == np.uint32
-            and 0 < len(charges) <= _PHASES * _MOST_STEPS
-            and len(charges) % _PHASES == 0
-            and charges.max() <= 2**31
-            and limits.shape == (2,)
-            and limits.dtype == np.uint16
-            and limits[0] <= limits[1] <= self.detector.adc_max
-            and all(c.ndim == 1 and c.dtype == np.int16 for c in codes)
-            and all(0 < len(c) <= 2 * _WIDEST + 1 and (np.diff(c) > 0).all() for c in codes)
+            steps.shape == (LAYERS, 3)
+            and limits.shape == (3,)
+            and steps.dtype == limits.dtype == np.uint16
+            and steps.all()
+            and limits[0] <= limits[1] <= limits[2] <= self.detector.adc_max
         )
         if not good:
-            raise FormatError("the tables of the model are damaged")
+            raise FormatError("the spacings or limits of the model are damaged")
+
+    @property
+    def keeps_flags(self) -> bool:
+        """Drawn pixels are others."""
+        return not self.codec.draws
 
     @cached_property
-    def _coders(self) -> dict[str, Symbols]:
-        return {
-            name: Symbols(name, self.arrays, _FEATURES, n_symbols)
-            for name, n_symbols in _symbols(self.arrays).items()
-        }
+    def _kept(self) -> KeptCoder:
+        return KeptCoder(self.layout, self.detector, self.arrays, self.codec.kept_plan)
 
-    # -- quantisation -----------------------------------------------------------------------
+    @cached_property
+    def _drawn(self) -> DrawnCoder:
+        return DrawnCoder(self.layout, self.detector, self.arrays, self.codec.plan)
+
+    def _tell(self, digis: Digis) -> tuple[KeptClusters, DrawnClusters | None]:
+        """What is said of digis."""
+        weight, most = self.codec.rate_weight, self._most
+        if not self.codec.draws:
+            return self._kept.tell(digis, rate_weight=weight, escape=most), None
+        clusters = cluster(digis, thresholds=False)
+        chosen = drawable(clusters)
+        while True:  # clusters that are drawn badly are kept
+            of = DrawnCoder.describe(clusters, chosen)
+            drawn = self._drawn.tell(len(digis), of, rate_weight=weight)
+            astray = beyond(self._drawn.moments(drawn), of.moments, most)
+            if not astray.any():
+                break
+            chosen[of.cluster[astray]] = False
+        rest = digis.select(mask=~chosen[clusters.label])
+        return self._kept.tell(rest, rate_weight=weight, escape=most), drawn
+
+    @cached_property
+    def _most(self) -> NDArray[np.float64]:
+        """Errors beyond which a cluster is kept as it is: float64[3], see `moments.beyond`."""
+        return self.codec.escape * self.codec.allowed * [1.0, *(UNIT / pitch_of(self.detector))]
+
     def quantize(self, digis: Digis) -> Digis:
-        """The same pixels, with the counts that clusters are painted with."""
+        """The digis that a decoder gives; flags are lost where pixels are drawn."""
         self.check(digis)
-        return digis.with_adc(self._tokens(digis, cluster(digis, thresholds=False)).adc)
+        kept, drawn = self._tell(digis)
+        base = kept.of.clusters.digis.with_adc(kept.adc)
+        if drawn is None:
+            return base
+        return merge(base, drawn.of.boxes, drawn.pixels, drawn.adc, digis.event_id)
 
-    def _tokens(self, digis: Digis, clusters: Clusters) -> _Tokens:
-        offsets, members = clusters.digi_offsets, clusters.digis_of
-        found = shifts(offsets, members, digis.row, digis.col, digis.adc)
-        charge = found[:, 0]
-        charges, top = self.arrays["charges"].astype(np.int64), int(self.arrays["limits"][1])
-        step, phase = self.codec.charge_step, self._phase(clusters)
-        place = np.log(np.maximum(charge, 1)) / step - phase / _PHASES
-        gain = np.clip(np.rint(place), 0, len(charges) // _PHASES - 1).astype(np.int64)
-        kept = np.minimum(charges[gain * _PHASES + phase], clusters.size.astype(np.int64) * top)
-        # charges at the end of the scale, counts above those seen, and long clusters: explicit
-        far = np.abs(kept - charge) > step * charge + 2
-        largest = np.zeros(len(clusters), np.int64)
-        np.maximum.at(largest, clusters.label, digis.adc.astype(np.int64))
-        span = np.maximum(clusters.size_row, clusters.size_col)
-        explicit = far | (largest > top) | (span > MAX_SPAN)
-        tokens = _Tokens(
-            np.where(explicit, 0, gain + 1),
-            _nearest(self.arrays["row_codes"], found[:, 1]),
-            _nearest(self.arrays["col_codes"], found[:, 2]),
-            np.array(digis.adc),
-        )
-        self._paint(digis, clusters, tokens)
-        # thresholds, saturation or the end of the lattice may keep a barycentre from its place
-        painted = shifts(offsets, members, digis.row, digis.col, tokens.adc)
-        steps = np.array([self.codec.row_step, self.codec.col_step]) * UNIT
-        astray = (np.abs(painted[:, 1:] - found[:, 1:]) > _ASTRAY * steps + 1).any(axis=1)
-        tokens.gain[astray] = 0
-        kept_as_is = _explicit_digis(clusters, tokens.gain)
-        tokens.adc[kept_as_is] = digis.adc[kept_as_is]
-        return tokens
+    def usage(self, digis: Digis) -> list[CodeUsage]:
+        """How often each picture is chosen, and each code of later stages; all in the order of stages.
 
-    def _phase(self, clusters: Clusters) -> Array:
-        """Shift of the charge scale of each cluster, from its place alone: int64[clusters]."""
-        # a multiplicative hash (D. Knuth, The Art of Computer Programming, vol. 3, 6.4)
-        place = [clusters.module, clusters.min_row, clusters.min_col]
-        mixed = np.zeros(len(clusters), np.uint64)
-        for column, factor in zip(place, (2654435761, 2246822519, 3266489917), strict=True):
-            mixed += column.astype(np.uint64) * np.uint64(factor)
-        return ((mixed >> np.uint64(15)) & np.uint64(_PHASES - 1)).astype(np.int64)
-
-    def _paint(self, digis: Digis, clusters: Clusters, tokens: _Tokens) -> None:
-        """Fill in the counts of all clusters but explicit ones."""
-        floor, top = (int(v) for v in self.arrays["limits"])
-        needs_row, needs_col = _needed(clusters)
-        row_codes, col_codes = (self.arrays[k].astype(np.int64) for k in ("row_codes", "col_codes"))
-        charges = self.arrays["charges"].astype(np.int64)
-        at = np.maximum(tokens.gain - 1, 0) * _PHASES + self._phase(clusters)
-        charge = np.minimum(charges[at], clusters.size.astype(np.int64) * top)
-        span = np.maximum(clusters.size_row, clusters.size_col)
-        paint(
-            clusters.digi_offsets,
-            clusters.digis_of,
-            digis.row,
-            digis.col,
-            np.where((tokens.gain > 0) & (span <= MAX_SPAN), charge, -1),
-            np.where(needs_row, row_codes[tokens.row], 0),
-            np.where(needs_col, col_codes[tokens.col], 0),
-            floor,
-            top,
-            tokens.adc,
-        )
-
-    # -- bytes ------------------------------------------------------------------------------
-    def _features(self, clusters: Clusters) -> NDArray[np.uint8]:
-        """What is known of clusters from their pixels alone."""
-        layout, module = self.layout, clusters.module
-        first, last = layout.slopes[module, :2].T.astype(np.int64)
-        slope = first + (last - first) * clusters.min_col // layout.cols[module]
-        size = clusters.size.astype(np.int64)
-        pattern = _patterns(clusters)
-        found = np.zeros((len(clusters), _FEATURES), np.uint8)
-        columns = (
-            size, layout.layer[module], np.abs(slope) >> 2, (slope >> 3) + 128,
-            clusters.size_row, clusters.size_col,
-            size - np.maximum(clusters.size_row, clusters.size_col), pattern & 31, pattern >> 5,
-        )  # fmt: skip
-        for i, column in enumerate(columns):
-            found[:, i] = np.clip(column, 0, 255)
-        return found
+        Escaped are clusters that are kept, pixel by pixel or count by count.
+        """
+        self.check(digis)
+        if not self.codec.plan.coded:
+            return []
+        kept, drawn = self._tell(digis)
+        if drawn is None:
+            return self._kept.usage(kept)
+        return self._drawn.usage(drawn, escaped=len(kept.of.clusters))
 
     def _encode(self, digis: Digis) -> dict[str, bytes]:
-        sections = self.hit_coder.encode(len(digis), to_hits(digis))
-        clusters = cluster(digis, thresholds=False)
-        tokens = self._tokens(digis, clusters)
-        for name, (features, symbols) in self._say(clusters, tokens).items():
-            sections[name] = self._coders[name].encode(features, symbols)
-        kept = tokens.adc[_explicit_digis(clusters, tokens.gain)]
-        return sections | {"explicit": encode_numbers(kept)}
-
-    def _say(self, clusters: Clusters, tokens: _Tokens) -> dict[str, tuple[Array, Array]]:
-        """Features and symbols of all that is said of clusters."""
-        features = self._features(clusters)
-        needs_row, needs_col = _asked(clusters, tokens.gain)
-        said = {"gain": (features.copy(), tokens.gain)}
-        features[:, -2] = _byte(tokens.gain // 2)
-        said["row"] = (features[needs_row], tokens.row[needs_row])
-        features[needs_row, -1] = _byte(tokens.row[needs_row] + 1)
-        return said | {"col": (features[needs_col], tokens.col[needs_col])}
+        kept, drawn = self._tell(digis)
+        sections = self._kept.encode(kept)
+        if drawn is not None:
+            counts = [kept.of.clusters.digis.n_digis, len(drawn.charge)]
+            sections["counts"] = np.array(counts, "<u4").tobytes()
+            sections |= self._drawn.encode(len(digis), drawn)
+        return sections
 
     def _decode(self, chunk: Chunk) -> Digis:
-        hits = self.hit_coder.decode(chunk.n_events, chunk.n_digis, chunk.sections)
-        digis = to_digis(self.detector, chunk.n_events, hits, np.zeros(len(hits.row), np.uint16))
+        if not self.codec.draws:
+            return self._kept.decode(chunk.n_events, chunk.n_digis, chunk.sections)
+        counts = chunk.sections["counts"]
+        if len(counts) != 8:
+            raise FormatError("the numbers of kept digis and drawn clusters are damaged")
+        n_kept, n_drawn = (int(v) for v in np.frombuffer(counts, "<u4"))
+        if n_kept + n_drawn > chunk.n_digis:
+            raise FormatError("there are more clusters than digis")
+        base = self._kept.decode(chunk.n_events, n_kept, chunk.sections)
+        return merge(base, *self._drawn.decode(chunk.n_events, n_drawn, chunk.sections))
+
+
+class _Fitting:
+    """What `ClusterVQ.fit` does."""
+
+    def __init__(self, codec: ClusterVQ, digis: Digis) -> None:
+        self.codec, self.digis, detector = codec, digis, digis.detector
+        slopes = track_slopes(detector)
+        self.layout = make_layout(detector, slopes)
+        # pixels of less charge are dropped in pre-mixing; where counts are no linear scale of
+        # electrons, there is no such threshold
+        pale = int(np.ceil(THRESHOLD / ELECTRONS_PER_ADC)) if 255 <= detector.adc_max <= 1023 else 0
+        floor, top = int(digis.adc.min()), int(digis.adc.max())
+        limits = np.array([floor, min(max(pale, floor), top), top], np.uint16)
+        self.arrays: dict[str, Array] = {"slopes": slopes, "limits": limits}
+        hits = to_hits(digis)
+        self.arrays |= HitCoder.learn(self.layout, len(digis), hits, reuse=codec.reuse)
         clusters = cluster(digis, thresholds=False)
-        features = self._features(clusters)
-        gain = self._coders["gain"].decode(features, chunk.sections["gain"])
-        needs_row, needs_col = _asked(clusters, gain)
-        row, col = np.zeros((2, len(clusters)), np.int64)
-        features[:, -2] = _byte(gain // 2)
-        row[needs_row] = self._coders["row"].decode(features[needs_row], chunk.sections["row"])
-        features[needs_row, -1] = _byte(row[needs_row] + 1)
-        col[needs_col] = self._coders["col"].decode(features[needs_col], chunk.sections["col"])
-        if row.max(initial=0) >= len(self.arrays["row_codes"]) or col.max(initial=0) >= len(
-            self.arrays["col_codes"]
-        ):
-            raise FormatError("a symbol is outside its table")
-        adc = np.zeros(digis.n_digis, np.uint16)
-        explicit = _explicit_digis(clusters, gain)
-        counts = decode_numbers(chunk.sections["explicit"], int(explicit.sum()))
-        if counts.max(initial=0) > self.detector.adc_max:
-            raise FormatError("an explicit count is outside the detector's range")
-        adc[explicit] = counts
-        self._paint(digis, clusters, _Tokens(gain, row, col, adc))
-        return digis.with_adc(adc)
+        self.arrays |= KeptCoder.learn_texture(clusters)
+        if codec.draws or codec.plan.coded:
+            of = DrawnCoder.describe(clusters, drawable(clusters))
+            size = codec.codebook_size or _PICTURES
+            pixels = _FEWER if codec.draws and codec.plan.coded else 1.0
+            self.arrays |= DrawnCoder.learn_pictures(
+                of, detector, size, pixels=pixels, seed=codec.seed
+            )
+            if codec.draws:
+                self.arrays |= DrawnCoder.learn_boxes(
+                    self.layout, len(digis), of, reuse=codec.reuse
+                )
+        self.learning = {"rate_weight": codec.rate_weight, "reuse": codec.reuse}
+
+    def run(self, progress: Progress | None) -> ClusterVQModel:
+        codec = self.codec
+        part = self.digis[: max(1, int(np.searchsorted(self.digis.offsets, _ENOUGH)))]
+        if codec.plan.coded:
+            aim, strictness = codec.allowed * _RESERVE, _LENIENT
+        else:
+            aim, strictness = codec.allowed, _STRICT
+        search = StepSearch(self._first_steps(), aim, strictness=strictness)
+        steps = search.steps
+        for i in range(_TRIES):
+            trial = search.steps
+            model = self._model(part, trial)
+            errors = self._errors(model, part)
+            best, done = search.judge(errors)
+            if best:
+                steps, chosen = trial, model
+            self.arrays |= model.arrays  # the next try begins where this one ended
+            if progress:
+                progress((i + 1) / (_TRIES + 1), "spacings")
+            if done:
+                break
+        return chosen if len(part) == len(self.digis) else self._model(self.digis, steps)
+
+    def _model(self, digis: Digis, steps: Array) -> ClusterVQModel:
+        """A model with these spacings, that suits these digis."""
+        codec, detector = self.codec, digis.detector
+        arrays = self.arrays | {"steps": steps}
+        if codec.draws:
+            clusters = cluster(digis, thresholds=False)
+            of = DrawnCoder.describe(clusters, drawable(clusters))
+            arrays |= DrawnCoder.learn(
+                self.layout, detector, len(digis), of, arrays, codec.plan, **self.learning
+            )
+        arrays |= KeptCoder.learn(self.layout, digis, arrays, codec.kept_plan, **self.learning)
+        return codec.model_type(codec, detector, arrays)
+
+    def _first_steps(self) -> Array:
+        """Spacings to begin with: float64[LAYERS, 3]."""
+        pitch = pitch_of(self.digis.detector)
+        first = np.empty((LAYERS, 3))
+        first[:, 0] = _SPACING * np.log2(1 + self.codec.allowed[0]) * 4096
+        first[:, 1:] = _SPACING * self.codec.allowed[1:] / pitch * UNIT * 16
+        return first
+
+    def _errors(self, model: ClusterVQModel, digis: Digis) -> Array:
+        """Root mean square errors of clusters in each layer: float64[LAYERS, 3], NaN where there are none."""
+        decoded = model.quantize(digis)
+        before, after = cluster(digis), cluster(decoded)
+        a, b = _same_corners(before, after)
+        charged = before.charge[a] > 0
+        a, b = a[charged], b[charged]
+        moved = after.local[b] - before.local[a]
+        errors = np.column_stack([after.charge[b] / before.charge[a] - 1, moved])
+        layer = self.layout.layer[before.module[a]]
+        found = np.full((LAYERS, 3), np.nan)
+        for k in range(LAYERS):
+            if (layer == k).any():
+                found[k] = np.sqrt((errors[layer == k] ** 2).mean(axis=0))
+        return found
 
 
-def _lattice(offsets: Array, step: float) -> NDArray[np.int16]:
-    """Lattice points (1/256 pixel) that cover all but the rarest offsets."""
-    reach = float(np.quantile(np.abs(offsets), 0.9999)) if len(offsets) else 0.0
-    unit = max(step * UNIT, 1.0)
-    side = min(int(np.ceil(reach / unit)), _WIDEST, int(32767 / unit))
-    return np.rint(np.arange(-side, side + 1) * unit).astype(np.int16)
-
-
-def _nearest(codes: Array, values: Array) -> Array:
-    """Index of the nearest code; the lower one of two equally near."""
-    middles = (codes[1:].astype(np.int64) + codes[:-1]) / 2
-    return np.searchsorted(middles, values).astype(np.int64)
-
-
-def _needed(clusters: Clusters) -> tuple[Array, Array]:
-    """Whether the barycentre of a cluster can move along rows, and along columns on its own."""
-    col = clusters.size_col > 1
-    row = (clusters.size_row > 1) & ~(col & (clusters.size == 2))
-    return row, col
-
-
-def _asked(clusters: Clusters, gain: Array) -> tuple[Array, Array]:
-    """Whether the offset of a cluster is written: where it can move and is not explicit."""
-    row, col = _needed(clusters)
-    return row & (gain > 0), col & (gain > 0)
-
-
-def _explicit_digis(clusters: Clusters, gain: Array) -> Array:
-    """Which digis belong to explicit clusters: bool[digis]."""
-    return (gain == 0)[clusters.label]
-
-
-def _patterns(clusters: Clusters) -> Array:
-    """The hit pixels of clusters of up to 2 x 5 as a bit mask; larger ones folded: int64[clusters]."""
-    digis, label = clusters.digis, clusters.label
-    down = np.minimum(digis.row - clusters.min_row[label], 1)
-    right = (digis.col - clusters.min_col[label]) % 5
-    masks = np.zeros(len(clusters), np.int64)
-    np.bitwise_or.at(masks, label, 1 << (down * 5 + right).astype(np.int64))
-    return masks
-
-
-def _byte(values: Array) -> NDArray[np.uint8]:
-    return np.clip(values, 0, 255).astype(np.uint8)
+def _same_corners(before: Clusters, after: Clusters) -> tuple[Array, Array]:
+    """Pairs of clusters with the same first corner in the same module, where there is one of each."""
+    detector = before.digis.detector
+    keys = []
+    for c in (before, after):
+        frame = c.event * len(detector) + c.module
+        key = (frame * int(detector.rows.max()) + c.min_row) * int(detector.cols.max()) + c.min_col
+        keys.append(np.unique(key, return_index=True, return_counts=True))
+    (key_a, at_a, n_a), (key_b, at_b, n_b) = keys
+    _, a, b = np.intersect1d(key_a, key_b, assume_unique=True, return_indices=True)
+    single = (n_a[a] == 1) & (n_b[b] == 1)
+    return at_a[a][single], at_b[b][single]

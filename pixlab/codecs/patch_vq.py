@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from pixlab.codecs.base import Chunk
 from pixlab.codecs.hitmaps import ContextCodec, ContextModel
 from pixlab.codecs.kmeans import assign, learn_centres
+from pixlab.codecs.usage import CodeUsage
 from pixlab.coding.hits import MAX_DIGIS, HitCoder, Hits
 from pixlab.coding.layout import make_layout, track_slopes
 from pixlab.coding.values import ValueCoder
@@ -133,6 +134,11 @@ class PatchVQModel(ContextModel):
         """Rows and columns of a tile."""
         return (self.codec.tile_rows, self.codec.tile_cols)
 
+    @property
+    def keeps_flags(self) -> bool:
+        """Pixels are others."""
+        return False
+
     @cached_property
     def _code_coder(self) -> ValueCoder:
         return ValueCoder("codes", self.layout, self.arrays, len(self.codebook) - 1)
@@ -141,6 +147,12 @@ class PatchVQModel(ContextModel):
         """The non-empty tiles of `digis` and the index of each one's codeword: int32[tiles]."""
         self.check(digis)
         return assign_tiles(self.codec, digis, self.codebook)
+
+    def usage(self, digis: Digis) -> list[CodeUsage]:
+        """How often each codeword is chosen; its picture is in counts."""
+        counts = np.bincount(self.tokens(digis)[1], minlength=len(self.codebook))
+        pictures = self.codebook.astype(float).reshape(-1, *self.tile) - 1
+        return [CodeUsage("codes", counts, 0, np.where(pictures < 0, np.nan, pictures))]
 
     def quantize(self, digis: Digis) -> Digis:
         """Every non-empty tile replaced by its codeword; flags are dropped with the pixels."""

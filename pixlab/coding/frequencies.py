@@ -129,26 +129,35 @@ def store(probabilities: Array, seen: Array | None = None, reuse: float = np.inf
     wanted = np.clip(_STEPS * (np.log2(np.maximum(probabilities, _LEAST / 2)) + 16), 0, _MOST)
     steps = np.rint(wanted).astype(np.uint8)
     if seen is not None and np.isfinite(reuse):
-        # bits lost to a deviation of one step, to second order
-        loss = np.log(2) / (2 * _STEPS**2) * reuse * seen[:, None] * probabilities
-        _cheapest_steps(wanted, loss, np.array(_DELTA_BITS), steps)
+        levels = np.exp2(np.arange(_MOST + 1) / _STEPS - 16)
+        wanted = np.maximum(probabilities, _LEAST / 2)
+        _cheapest_steps(wanted, levels, reuse * seen, np.array(_DELTA_BITS), steps)
     return np.diff(steps, axis=1, prepend=np.uint8(0))
 
 
 @njit(cache=True, nogil=True)
-def _cheapest_steps(wanted, loss, delta_bits, steps):  # type: ignore[no-untyped-def]
-    """The rows of steps that cost least, each by dynamic programming over its symbols."""
+def _cheapest_steps(wanted, levels, seen, delta_bits, steps):  # type: ignore[no-untyped-def]
+    """The rows of steps that cost least, each by dynamic programming over its symbols.
+
+    A probability p that is stored as q loses p log(p / q) + q - p for each symbol seen: so q that is
+    much too large is as bad as q that is much too small.
+    """
     n_levels = _MOST + 1
     n = wanted.shape[1]
     near = len(delta_bits) - 1  # differences up to here have a price of their own
     cost, before = np.empty(n_levels), np.empty(n_levels)
     origin = np.empty((n, n_levels), np.uint8)
+    logs = np.log(levels)
     for c in range(len(wanted)):
+        worth = seen[c] / np.log(2.0)
         for level in range(n_levels):
-            cost[level] = loss[c, 0] * (level - wanted[c, 0]) ** 2
+            p = wanted[c, 0]
+            cost[level] = worth * (p * (np.log(p) - logs[level]) + levels[level] - p)
         for s in range(1, n):
             before[:] = cost
             cheapest = np.argmin(before)
+            p = wanted[c, s]
+            log_p = np.log(p)
             for level in range(n_levels):
                 best, come = before[cheapest] + delta_bits[near], cheapest
                 for d in range(-near + 1, near):
@@ -156,7 +165,8 @@ def _cheapest_steps(wanted, loss, delta_bits, steps):  # type: ignore[no-untyped
                         this = before[level + d] + delta_bits[abs(d)]
                         if this < best:
                             best, come = this, level + d
-                cost[level] = best + loss[c, s] * (level - wanted[c, s]) ** 2
+                lost = p * (log_p - logs[level]) + levels[level] - p
+                cost[level] = best + worth * lost
                 origin[s, level] = come
         level = np.argmin(cost)
         for s in range(n - 1, -1, -1):

@@ -111,7 +111,7 @@ def label_of(codec: Codec) -> str:
     """The codec and the knobs that are not at their defaults."""
     knobs = codec.knobs()
     changed = {k: v for k, v in knobs.items() if v != codec.param[k].default and k != "compact"}
-    if "codebook_size" in knobs:
+    if knobs.get("codebook_size") is not None:
         changed["codebook_size"] = knobs["codebook_size"]
     order = {k: i for i, k in enumerate(vars(type(codec)))}  # as they are declared
     words = [

@@ -35,18 +35,10 @@ _ORDER = [c for c in COLUMNS if c not in HIDDEN]
 
 
 def default_codecs() -> list[Codec]:
-    """Lossless coding, clusters in finer and coarser steps, and tile codebooks up to 4,096 codes."""
-    steps = [
-        ClusterVQ(charge_step=c, row_step=r, col_step=w)
-        for c, r, w in (
-            (0.07, 0.05, 0.08),
-            (0.14, 0.097, 0.15),
-            (0.28, 0.2, 0.3),
-            (0.5, 0.33, 0.45),
-        )
-    ]
+    """Lossless coding, clusters within each tolerance, and tile codebooks up to 4,096 codes."""
+    clusters = [ClusterVQ(tolerance=t) for t in ("transparent", "analysis", "loose")]
     books = [PatchVQ(codebook_size=n) for n in CODEBOOK_SIZES]
-    return [Lossless(), *steps, *books]
+    return [Lossless(), *clusters, *books]
 
 
 def sweep(

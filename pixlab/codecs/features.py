@@ -1,0 +1,212 @@
+"""What is known of a cluster before its charge and shape are told: features of context trees.
+
+One row of numbers from 0 to 255 a cluster, box or pixel; `pixlab.coding.contexts` asks for them.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from pixlab.clusters import Clusters
+from pixlab.codecs.boxes import Boxes
+from pixlab.codecs.moments import Pixels, Places, plane
+from pixlab.coding.bits import kernel
+from pixlab.coding.layout import Layout
+
+__all__ = ["BOX_FEATURES", "BOX_HIGH", "BOX_TILT", "BOX_WIDE"]
+__all__ += ["CLUSTER_FEATURES", "CLUSTER_SLOPE"]
+__all__ += ["PIXEL_FEATURES", "SAID", "of_boxes", "of_clusters", "of_pixels"]
+
+# columns of clusters, boxes and pixels; the last `SAID` ones of clusters and boxes are filled in when
+# charge and shape are told, see `gains` and `lattice`
+SAID = 4
+(
+    _LAYER, _TRACK, _SLANT, _HIGH, _WIDE, _SIZE, _BEGIN_COL, _SECOND_COL, _END_COL, _BEGIN_ROW,
+    _SECOND_ROW, _END_ROW, _DOUBLED, _EXTRA, _SPREAD, _INNER, _UNEVEN, CLUSTER_SLOPE,
+) = range(18)  # fmt: skip
+CLUSTER_FEATURES = 18 + SAID
+(
+    _BOX_LAYER, _BOX_TRACK, _BOX_SIGNED, _BOX_SLANT, _BOX_AWAY, _BOX_ROW, _BOX_COL, _TO_LONG_COL,
+    _TO_LONG_ROW, _COLS_LEFT, _ROWS_LEFT, BOX_WIDE, BOX_HIGH, BOX_TILT,
+) = range(14)  # fmt: skip
+BOX_FEATURES = 14 + SAID
+PIXEL_FEATURES = 8
+
+Array = NDArray[Any]
+
+
+@njit(inline="always")
+def _byte(value):  # type: ignore[no-untyped-def]
+    return np.uint8(min(max(value, 0), 255))
+
+
+def of_clusters(clusters: Clusters, layout: Layout) -> NDArray[np.uint8]:
+    """Features of clusters whose pixels are known: uint8[clusters, CLUSTER_FEATURES]."""
+    digis = clusters.digis
+    found = np.zeros((len(clusters), CLUSTER_FEATURES), np.uint8)
+    _of_clusters(
+        clusters.digi_offsets, clusters.digis_of, digis.row, digis.col, clusters.module,
+        clusters.min_row, clusters.max_row, clusters.min_col, clusters.max_col, layout, found,
+    )  # fmt: skip
+    return found
+
+
+@kernel
+def _of_clusters(  # type: ignore[no-untyped-def]
+    offsets, members, row, col, module, min_row, max_row, min_col, max_col, layout, found
+):
+    for c in range(len(module)):
+        x = found[c]
+        m = module[c]
+        begin, end = offsets[c], offsets[c + 1]
+        n = end - begin
+        first_row, first_col = np.int64(min_row[c]), np.int64(min_col[c])
+        high, wide = max_row[c] - first_row, max_col[c] - first_col  # less 1
+        begin_col = second_col = end_col = begin_row = second_row = end_row = 0
+        rows_all = cols_all = rr = rc = 0
+        for k in range(begin, end):
+            r = np.int64(row[members[k]]) - first_row
+            y = np.int64(col[members[k]]) - first_col
+            rows_all += r
+            cols_all += y
+            rr += r * r
+            rc += r * y
+            begin_col += y == 0
+            second_col += y == 1
+            end_col += y == wide
+            begin_row += r == 0
+            second_row += r == 1
+            end_row += r == high
+        width, height = np.int64(layout.cols[m]), np.int64(layout.rows[m])
+        s = layout.slopes[m]
+        track = s[0] + (np.int64(s[1]) - s[0]) * (2 * first_col + wide) // (2 * width)
+        slant = s[2] + (np.int64(s[3]) - s[2]) * (2 * first_row + high) // (2 * height)
+        edge_row, edge_col = layout.edge_row[layout.sensor[m]], layout.edge_col[layout.sensor[m]]
+        doubled = np.int64(edge_col[first_col] & 1) | np.int64(edge_col[first_col + wide] & 1) << 1
+        for r in range(first_row, first_row + high + 1):
+            doubled |= np.int64(edge_row[r] & 1) << 2
+        for y in range(first_col + 1, first_col + wide):
+            doubled |= np.int64(edge_col[y] & 1) << 3
+        var = n * rr - rows_all * rows_all
+        cov = n * rc - rows_all * cols_all
+        x[_LAYER] = layout.layer[m]
+        x[_TRACK] = _byte(abs(track) >> 2)
+        x[_SLANT] = _byte((slant >> 1) + 128)
+        x[_HIGH] = _byte(high + 1)
+        x[_WIDE] = _byte(wide + 1)
+        x[_SIZE] = _byte(n)
+        x[_BEGIN_COL] = _byte(begin_col)
+        x[_SECOND_COL] = _byte(second_col)
+        x[_END_COL] = _byte(end_col)
+        x[_BEGIN_ROW] = _byte(begin_row)
+        x[_SECOND_ROW] = _byte(second_row)
+        x[_END_ROW] = _byte(end_row)
+        x[_DOUBLED] = doubled
+        x[_EXTRA] = _byte(n - 1 - max(high, wide))
+        x[_SPREAD] = _byte(32 * var // (n * n))
+        x[_INNER] = _byte(high + 1 - begin_row - end_row + 128)
+        x[_UNEVEN] = _byte(4 * (begin_col - end_col) + 128)
+        x[CLUSTER_SLOPE] = _byte((16 * cov // var if var > 0 else 0) + 128)
+
+
+def of_boxes(boxes: Boxes, layout: Layout) -> NDArray[np.uint8]:
+    """Features of boxes from their corner alone: uint8[boxes, BOX_FEATURES]."""
+    found = np.zeros((len(boxes.row), BOX_FEATURES), np.uint8)
+    _of_boxes(boxes.module, boxes.row, boxes.col, layout, found)
+    return found
+
+
+@kernel
+def _of_boxes(module, row, col, layout, found):  # type: ignore[no-untyped-def]
+    for c in range(len(module)):
+        x = found[c]
+        m = module[c]
+        r, y = np.int64(row[c]), np.int64(col[c])
+        width, height = np.int64(layout.cols[m]), np.int64(layout.rows[m])
+        s = layout.slopes[m]
+        track = s[0] + (np.int64(s[1]) - s[0]) * y // width
+        slant = s[2] + (np.int64(s[3]) - s[2]) * r // height
+        edge_row, edge_col = layout.edge_row[layout.sensor[m]], layout.edge_col[layout.sensor[m]]
+        to_row = to_col = 0
+        while to_row < 9 and r + to_row < height and not edge_row[r + to_row] & 1:
+            to_row += 1
+        while to_col < 9 and y + to_col < width and not edge_col[y + to_col] & 1:
+            to_col += 1
+        x[_BOX_LAYER] = layout.layer[m]
+        x[_BOX_TRACK] = _byte(abs(track) >> 1)
+        x[_BOX_SIGNED] = _byte((track >> 2) + 128)
+        x[_BOX_SLANT] = _byte((slant >> 1) + 128)
+        x[_BOX_AWAY] = s[4]
+        x[_BOX_ROW] = _byte(r * 256 // height)
+        x[_BOX_COL] = _byte(y * 256 // width)
+        x[_TO_LONG_COL] = to_col
+        x[_TO_LONG_ROW] = to_row
+        x[_COLS_LEFT] = _byte(width - 1 - y)
+        x[_ROWS_LEFT] = _byte(height - 1 - r)
+
+
+def of_pixels(
+    pixels: Pixels,
+    places: Places,
+    free: NDArray[np.uint8],
+    layer: Array,
+    charge: Array,
+    target: Array,
+    roles: NDArray[np.uint8],
+) -> NDArray[np.uint8]:
+    """Features of the pixels of clusters: uint8[digis, PIXEL_FEATURES], in the order of digis.
+
+    The first is about the count that a pixel will be painted with. Pixels of clusters that are not
+    painted (whose `charge` is negative) have none. For the arguments, see `moments.paint`.
+    """
+    found = np.zeros((len(roles), PIXEL_FEATURES), np.uint8)
+    _of_pixels(pixels, places, free, layer, charge, target, roles, found)
+    return found
+
+
+@kernel
+def _of_pixels(pixels, places, free, layer, charge, target, roles, found):  # type: ignore[no-untyped-def]
+    offsets, members, row, col, sensor = pixels
+    for c in range(len(charge)):
+        if charge[c] < 0:
+            continue
+        begin, end = offsets[c], offsets[c + 1]
+        n = end - begin
+        rows, cols = places.row[sensor[c]], places.col[sensor[c]]
+        first_row, last_row = np.int64(row[members[begin]]), np.int64(row[members[end - 1]])
+        first_col, last_col = np.int64(65535), np.int64(0)
+        sum_row = sum_col = rr = cc = rc = np.int64(0)
+        # from the first pixel, so that sums stay small
+        row_0, col_0 = rows[row[members[begin]]], cols[col[members[begin]]]
+        for k in range(begin, end):
+            y = np.int64(col[members[k]])
+            first_col, last_col = min(first_col, y), max(last_col, y)
+            dx, dy = rows[row[members[k]]] - row_0, cols[y] - col_0
+            sum_row += dx
+            sum_col += dy
+            rr += dx * dx
+            cc += dy * dy
+            rc += dx * dy
+        mean_row, mean_col = sum_row // n, sum_col // n
+        rr, cc = rr // n - mean_row * mean_row, cc // n - mean_col * mean_col
+        a, b = plane(free[c], target[c, 0], target[c, 1], rr, cc, rc // n - mean_row * mean_col)
+        mean = charge[c] // n
+        for k in range(begin, end):
+            i = members[k]
+            r, y = np.int64(row[i]), np.int64(col[i])
+            tilt = a * (rows[r] - row_0 - mean_row) + b * (cols[y] - col_0 - mean_col)
+            tilt = min(max((1 << 16) + tilt, 0), 16 << 16)
+            x = found[i]
+            x[0] = _byte(mean * tilt >> 16)
+            x[1] = _byte(tilt >> 10)
+            x[2] = _byte(n)
+            x[3] = roles[i]
+            x[4] = (r == first_row) | (r == last_row) << 1
+            x[4] |= (y == first_col) << 2 | (y == last_col) << 3
+            x[5] = _byte(last_row - first_row + 1)
+            x[6] = _byte(last_col - first_col + 1)
+            x[7] = layer[c]

@@ -1,0 +1,177 @@
+"""What `ClusterVQ` and `ResidualVQ` promise beyond the contract of all codecs."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+import pixlab
+from pixlab.clusters import cluster
+from pixlab.codecs import CodeUsage, make_codec
+from pixlab.codecs.moments import Pixels, directions, make_places, paint, shifts
+from pixlab.coding.levels import Levels
+from pixlab.detectors import DETECTORS
+
+
+@pytest.fixture(scope="module")
+def sample():
+    digis = pixlab.samples.load("phase1-pu60")
+    return digis[:5], digis[5:]
+
+
+@pytest.fixture(scope="module")
+def exact(sample):
+    return make_codec("lossless").fit(sample[0]).encode(sample[1]).nbytes
+
+
+@pytest.fixture(scope="module")
+def pictures(sample):
+    return make_codec("cluster-vq", codebook_size=64, tolerance="loose").fit(sample[0])
+
+
+def test_transparent_keeps_pixels_and_what_reconstruction_makes_of_them(sample, exact):
+    fitted_on, test = sample
+    model = make_codec("cluster-vq").fit(fitted_on)
+    decoded = model.quantize(test)
+    assert (decoded.row == test.row).all()
+    assert (decoded.col == test.col).all()
+    found = pixlab.compare(test, decoded)
+    assert found.passed("transparent"), str(found.passed("transparent"))
+    # errors are about what is allowed, in each layer: whatever is better costs bits
+    for metric, allowed in (("charge_rms", 0.05), ("shift_row", 3.0), ("shift_col", 7.0)):
+        assert (found.table.loc[metric, "BPIX 1":"BPIX 4"] > 0.85 * allowed).all(), metric
+    stream = model.encode(test)
+    assert stream.nbytes < 0.55 * exact
+    # hardly a cluster is so badly painted that it is told count by count
+    assert stream.ledger["explicit"] < 0.002 * stream.nbytes
+    # counts that pre-mixing's threshold drops stay below it, the others above
+    least = model.arrays["limits"][1]
+    told = decoded.adc != test.adc
+    assert ((decoded.adc < least) == (test.adc < least))[told].all()
+
+
+def test_loose_draws_clusters_in_their_boxes(sample, exact):
+    fitted_on, test = sample
+    model = make_codec("cluster-vq", tolerance="loose").fit(fitted_on)
+    decoded = model.quantize(test)
+    found = pixlab.compare(test, decoded)
+    assert found.passed("loose"), str(found.passed("loose"))
+    assert model.encode(test).nbytes < 0.45 * exact
+    before, after = cluster(test, thresholds=False), cluster(decoded, thresholds=False)
+    boxes = [
+        {*zip(c.event, c.module, c.min_row, c.max_row, c.min_col, c.max_col, strict=True)}
+        for c in (before, after)
+    ]
+    assert boxes[0] == boxes[1]
+
+
+def test_an_escape_bounds_every_error(sample, pictures):
+    """Of charge and barycentre of each cluster, but for what rounding to counts does."""
+    test = sample[1][:1]
+    codec = make_codec("cluster-vq", codebook_size=64, escape=2.0)
+    model = codec.fit(sample[0][:1])
+    decoded = model.quantize(test)
+    before, after = (cluster(d, thresholds=False) for d in (test, decoded))
+    charge = before.digis.adc.astype(float), after.digis.adc.astype(float)
+    total = [np.bincount(before.label, q, minlength=len(before)) for q in charge]
+    assert (np.abs(total[1] - total[0]) <= 2 * 0.05 * total[0] + 1).all()
+    moved = np.abs(after.local - before.local)
+    pitch = test.detector.pitch[before.module]
+    assert (moved <= 2 * np.array([3.0, 7.0]) + 0.02 * pitch).all()
+    usage = model.usage(test)[0]
+    assert 0 < usage.escape_fraction < 1
+    told = usage.counts.sum() + usage.escaped  # a few are of kinds without any picture
+    assert 0.98 * len(before) < told <= len(before)
+
+
+def test_bits_can_be_bought_with_errors(sample):
+    fitted_on, test = sample[0][:2], sample[1][:1]
+    model = make_codec("cluster-vq", tolerance="loose", hits="exact").fit(fitted_on)
+    found = []
+    for weight in (0.0, 0.5, 2.0):
+        codec = make_codec("cluster-vq", tolerance="loose", hits="exact", rate_weight=weight)
+        same = dataclasses.replace(model, codec=codec)
+        ledger = same.encode(test).ledger
+        error = pixlab.compare(test, same.quantize(test)).table.loc["shift_row", "all"]
+        found.append((ledger["gain"] + ledger["row"] + ledger["col"], error))
+    rates, errors = zip(*found, strict=True)
+    assert list(rates) == sorted(rates, reverse=True)
+    assert list(errors) == sorted(errors)
+
+
+def test_usage_of_codes(sample, pictures):
+    (usage,) = pictures.usage(sample[1])
+    assert usage.name == "drawn.code"
+    assert len(usage) == len(usage.counts) == len(pictures.arrays["codebook.shares"]) <= 64
+    assert 4 < usage.perplexity < len(usage) - usage.dead
+    assert usage.pictures.shape == (len(usage), 4, 8)
+    assert (np.isfinite(usage.pictures).any(axis=(1, 2))).all()
+    assert "perplexity" in repr(usage)
+
+
+def test_usage_of_stages_and_tiles(sample):
+    digis = sample[0][:1]
+    model = make_codec("residual-vq", codebook_size=16, residual_size=8, product=True).fit(digis)
+    names = [u.name for u in model.usage(digis)]
+    assert names == ["code", "code1r", "code1c"]
+    assert all(len(u) <= 8 for u in model.usage(digis)[1:])
+    tiles = make_codec("patch-vq", codebook_size=8).fit(digis)
+    (usage,) = tiles.usage(digis)
+    assert usage.counts.sum() == len(tiles.tokens(digis)[1])
+    assert usage.pictures.shape == (8, 4, 4)
+    assert make_codec("lossless").fit(digis).usage(digis) == []
+
+
+def test_perplexity_counts_codes_that_are_alike():
+    even = CodeUsage("even", np.array([5, 5, 0, 5, 5]), escaped=5)
+    assert even.perplexity == pytest.approx(4)
+    assert (even.dead, even.escape_fraction) == (1, 0.2)
+    assert CodeUsage("one", np.array([0, 9])).perplexity == 1
+    assert CodeUsage("none", np.zeros(3, int)).perplexity == 0
+    assert set(even.facts()) == {"codebook", "codes", "dead", "perplexity", "escape_fraction"}
+
+
+def test_levels_come_near_what_any_quantiser_can_do():
+    """Squared error at a rate: a quarter of a bit beyond rounding's would be all there is to gain."""
+    rng = np.random.default_rng(4)
+    x = rng.normal(0, 3, 40_000)
+    which, features = np.arange(len(x)), np.zeros((len(x), 1), np.uint8)
+    offsets = np.array([0, 15_000, 15_000, len(x)])
+    learning = {"rate_weight": 0.5}
+    arrays = Levels.learn("x", features, which, x, offsets, **learning)
+    levels = Levels("x", arrays, 1)
+    said, points = levels.quantise(features, which, x, offsets, **learning)
+    section = levels.encode(features, which, said, offsets)
+    assert (levels.decode(features, which, offsets, section)[0] == points).all()
+    rate = 8 * len(section) / len(x)
+    bound = np.log2(3 / np.sqrt(np.mean((x - points) ** 2)))  # Shannon's, of a normal source
+    assert bound < rate < bound + 0.15
+
+
+def test_painted_clusters_have_the_charge_and_barycentre_that_they_were_given():
+    detector = DETECTORS["phase1"]
+    rng = np.random.default_rng(8)
+    row, col = np.nonzero(rng.random((160, 416)) < 0.15)
+    counts = rng.integers(10, 250, len(row))
+    ids = [detector.detid[0]] * len(row)
+    digis = pixlab.Digis.from_arrays([0] * len(row), ids, row, col, counts, detector=detector)
+    clusters = cluster(digis, thresholds=False)
+    sensor = detector.sensor[clusters.module].astype(np.int64)
+    pixels = Pixels(clusters.digi_offsets, clusters.digis_of, digis.row, digis.col, sensor)
+    places, (free, _) = make_places(detector), directions(pixels)
+    wanted = shifts(pixels, places, digis.adc)
+    known = (free > 0) | (clusters.size == 1)
+    adc = np.zeros(digis.n_digis, np.uint16)
+    quiet = np.full(digis.n_digis, 64, np.uint8)
+    least, most = np.zeros(digis.n_digis, np.uint16), np.full(digis.n_digis, 60_000, np.uint16)
+    charge = np.where(known, wanted[:, 0], -1)
+    paint(pixels, places, free, charge, wanted[:, 1:], quiet, quiet, least, most, adc)
+    got = shifts(pixels, places, adc)
+    assert known.sum() > 500
+    assert (got[known, 0] == wanted[known, 0]).all()
+    off = np.abs(got - wanted)[:, 1:]
+    near = 2 * (1 + 256 // np.maximum(wanted[:, 0], 1)) + 1
+    along = np.stack([free & 1, free & 2], axis=1) > 0
+    assert (off <= near[:, None])[along & (clusters.size > 1)[:, None]].mean() > 0.97
