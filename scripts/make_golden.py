@@ -15,17 +15,23 @@ import pixlab
 from pixlab.codecs import make_codec
 
 GOLDEN = Path(__file__).parents[1] / "tests" / "golden"
-KNOBS = {"patch-vq": {"codebook_size": 64}}
+# of codecs, and of names beside them
+KNOBS = {
+    "patch-vq": {"codebook_size": 64},
+    "cluster-vq drawn": {"tolerance": "loose"},
+    "residual-vq": {"codebook_size": 64, "residual_size": 32},
+    "residual-vq drawn": {"codebook_size": 64, "tolerance": "loose", "product": True},
+}
 
 
 def main(names: list[str]) -> None:
     """Write ``NAME.pxl`` and the digis that it must decode to."""
     digis = pixlab.simulate(3, pileup=2, seed=20)
     for name in names:
-        path = GOLDEN / f"{name}.pxl"
+        path = GOLDEN / f"{name.replace(' ', '-')}.pxl"
         if path.exists():
             sys.exit(f"{path} exists: a golden file is not made again")
-        codec = make_codec(name, **KNOBS.get(name, {}))
+        codec = make_codec(name.split()[0], **KNOBS.get(name, {}))
         pixlab.compress(digis, path, model=codec.fit(digis))
         read = pixlab.read(path)
         columns = {k: getattr(read, k) for k in ("offsets", "detid", "row", "col", "adc")}

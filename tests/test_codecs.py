@@ -42,7 +42,7 @@ VARIANTS = {
     "baler": [{"epochs": 1, "tile_rows": 4}],
     "cluster-vq": [
         {},
-        {"codebook_size": 16, "compact": True},
+        {"codebook_size": 16, "compact": True, "scale": 4.0},
         {"tolerance": "loose"},
         {"codebook_size": 300, "hits": "drawn", "escape": 1.0, "rate_weight": 0.0},
     ],

@@ -61,10 +61,13 @@ class ClusterVQ(ContextCodec):
     """Gain-shape vector quantisation of clusters."""
 
     key = "cluster-vq"
-    searched = ("charge_step", "row_step", "col_step")
+    searched = ("scale",)
 
     tolerance: Any = param.Selector(
         default="transparent", objects=list(_TOLERANCES), doc="tolerances of physics to stay within"
+    )
+    scale = param.Number(
+        default=1.0, bounds=(0.05, 20.0), doc="times the errors that the tolerance allows"
     )
     codebook_size = param.Integer(
         default=None,
@@ -108,8 +111,8 @@ class ClusterVQ(ContextCodec):
 
     @property
     def allowed(self) -> NDArray[np.float64]:
-        """What rms errors the tolerance allows: of charge, along rows and columns in um."""
-        return np.array(_TOLERANCES[self.tolerance][0])
+        """What rms errors are aimed at: of charge, along rows and columns in um."""
+        return self.scale * np.array(_TOLERANCES[self.tolerance][0])
 
     @property
     def model_type(self) -> type[ClusterVQModel]:
