@@ -28,7 +28,7 @@ def exact(sample):
 
 @pytest.fixture(scope="module")
 def pictures(sample):
-    return make_codec("cluster-vq", codebook_size=64, tolerance="loose").fit(sample[0])
+    return make_codec("cluster-vq", codebook_size=64, tolerance="loose").fit(sample[0][:1])
 
 
 def test_transparent_keeps_pixels_and_what_reconstruction_makes_of_them(sample, exact):
@@ -52,6 +52,7 @@ def test_transparent_keeps_pixels_and_what_reconstruction_makes_of_them(sample, 
     assert ((decoded.adc < least) == (test.adc < least))[told].all()
 
 
+@pytest.mark.slow
 def test_loose_draws_clusters_in_their_boxes(sample, exact):
     fitted_on, test = sample
     model = make_codec("cluster-vq", tolerance="loose").fit(fitted_on)
@@ -67,7 +68,7 @@ def test_loose_draws_clusters_in_their_boxes(sample, exact):
     assert boxes[0] == boxes[1]
 
 
-def test_an_escape_bounds_every_error(sample, pictures):
+def test_an_escape_bounds_every_error(sample):
     """Of charge and barycentre of each cluster, but for what rounding to counts does."""
     test = sample[1][:1]
     codec = make_codec("cluster-vq", codebook_size=64, escape=2.0)
@@ -102,7 +103,7 @@ def test_bits_can_be_bought_with_errors(sample):
 
 
 def test_usage_of_codes(sample, pictures):
-    (usage,) = pictures.usage(sample[1])
+    (usage,) = pictures.usage(sample[1][:1])
     assert usage.name == "drawn.code"
     assert len(usage) == len(usage.counts) == len(pictures.arrays["codebook.shares"]) <= 64
     assert 4 < usage.perplexity < len(usage) - usage.dead
