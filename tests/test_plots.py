@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 
 from pixlab import plots
+from pixlab.codecs import CodeUsage
 from pixlab.detectors import DETECTORS
 from pixlab.digis import Digis
 from pixlab.errors import PixlabError
@@ -415,3 +416,20 @@ def test_hover_in_a_browser(original, decoded, tmp_path, browser):
     assert "delta: -30" in found[0]
     assert "adc: none decoded adc: 20 delta: +20" in found[1]
     assert "row: 3 col: 8 adc: 50 decoded adc: 44 delta: -6" in found[2]
+
+
+def test_codes_are_drawn_by_how_often_they_are_used():
+    pictures = np.arange(3 * 4 * 8, dtype=float).reshape(3, 4, 8)
+    pictures[:, 2:] = np.nan
+    usage = CodeUsage("code", np.array([1, 0, 3]), escaped=1, pictures=pictures)
+    figure = plots.code_usage(usage)
+    assert columns(figure.Curve.I, "rank", "share") == [[1, 2], [0.75, 0.25]]
+    assert "3 codes, 1 dead, perplexity 2, 20.0% escaped" in render(figure).title.text
+    sheet = plots.code_pictures(usage)
+    assert render(sheet).title.text == "code: the 3 commonest of 3 codes"
+    drawn = sheet.dimension_values("weight", flat=False)
+    drawn = drawn if np.isnan(drawn[0, 0]) else drawn[::-1]  # from the bottom up
+    assert drawn[::-1][:2, :8].tolist() == pictures[2, :2].tolist()
+    assert drawn[::-1][:2, 9:17].tolist() == pictures[0, :2].tolist()
+    with pytest.raises(PixlabError, match="no pictures"):
+        plots.code_pictures(CodeUsage("code1", np.array([1, 2])))

@@ -24,7 +24,6 @@ from pixlab.coding.bits import kernel
 from pixlab.coding.hits import MAX_DIGIS
 from pixlab.detectors import Detector
 from pixlab.errors import FormatError
-from pixlab.progress import Progress
 
 __all__ = ["CODEBOOK", "HIGH", "WIDE", "Codebook", "canvases_of", "draw", "kinds_of"]
 __all__ += ["learn_codebook", "make_codebook", "nearest", "regions_of"]
@@ -279,7 +278,6 @@ def learn_codebook(
     *,
     pixels: float,
     seed: int,
-    progress: Progress | None = None,
 ) -> dict[str, Array]:
     """The arrays of a model with `size` pictures for the clusters of `canvases_of`.
 
@@ -310,8 +308,6 @@ def learn_codebook(
         shares.append(pictures)
         usage.append(counts)
         sizes[k] = len(pictures)
-        if progress:
-            progress((k + 1) / n_kinds, f"{int(sizes.sum())} pictures")
     return {
         "codebook.shares": np.concatenate(shares) if shares else np.zeros((0, _CELLS), np.uint8),
         "codebook.sizes": sizes,
