@@ -1,8 +1,8 @@
 """A second reader of .pxl files, written from docs/format.md alone, in plain Python.
 
 It shares no code with pixlab and uses the standard library only: what it reads shows that the
-document says enough. It reads files of the codecs ``lossless`` and ``scalar``, of the Phase-1
-detector, and is slow.
+document says enough. It reads files of the codecs ``lossless`` and ``scalar`` (`second_clusters` those
+of clusters), of the Phase-1 detector, and is slow.
 """
 
 from __future__ import annotations
@@ -209,13 +209,13 @@ def poisson(c: int) -> list[int]:
 
 
 def read_positions(
-    file: File, modules: list[Module], n_events: int, data: bytes
+    file: File, modules: list[Module], n_events: int, data: bytes, prefix: str = ""
 ) -> list[tuple[int, int, list[int]]]:
     """Event, module and roots of each frame."""
     totals = struct.unpack_from(f"<{n_events}I", data)
     words = Words(data[4 * n_events :])
-    gaps = Symbols(file, "hits.gaps", 144)
-    rates = file.vector("hits.rates")
+    gaps = Symbols(file, f"{prefix}hits.gaps", 144)
+    rates = file.vector(f"{prefix}hits.rates")
     tables = [poisson(c) for c in range(45)]
     frames = []
     for event, left in enumerate(totals):
@@ -274,11 +274,11 @@ class Run:
 class Shapes:
     """Runs of frames, from one stream of words."""
 
-    def __init__(self, file: File, data: bytes) -> None:
+    def __init__(self, file: File, data: bytes, prefix: str = "") -> None:
         self.words = Words(data)
-        self.begun = Symbols(file, "hits.begun", 32)
-        self.placed = Symbols(file, "hits.placed", 29)
-        self.ended = Symbols(file, "hits.ended", 32)
+        self.begun = Symbols(file, f"{prefix}hits.begun", 32)
+        self.placed = Symbols(file, f"{prefix}hits.placed", 29)
+        self.ended = Symbols(file, f"{prefix}hits.ended", 32)
 
     def _length(self, symbols: Symbols, features: list[int]) -> int:
         x = symbols.read(self.words, features)
