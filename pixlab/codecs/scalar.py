@@ -162,7 +162,8 @@ def assign_levels(
     codec: ScalarQuantizer, digis: Digis, edges: Array, values: Array
 ) -> NDArray[np.uint16]:
     """The level of each digi: the nearest one, or a neighbour that serves its cluster better."""
-    level = np.searchsorted(edges, digis.adc, side="right").astype(np.uint16)
+    counts = np.arange(digis.detector.adc_max + 1)
+    level = np.searchsorted(edges, counts, side="right").astype(np.uint16)[digis.adc]
     if codec.moments and codec.max_error is None:
         clusters = cluster(digis, thresholds=False)
         pitch = digis.detector.pitch[clusters.module]
@@ -210,13 +211,16 @@ def _keep_moments(offsets, members, row, col, adc, pitch, values, level):  # typ
             dq += error
             du += error * (row[i] - r0 - up)
             da += error * (col[i] - c0 - along)
+        by_charge = (1 / (q * _UNITS[0])) ** 2
+        by_row, by_col = (pitch[c, 0] / _UNITS[1]) ** 2, (pitch[c, 1] / _UNITS[2]) ** 2
+        now = _cost(dq, du, da, q, by_charge, by_row, by_col)
         for _ in range(_ROUNDS):
             moved = False
             for k in range(begin, end):
                 i = members[k]
-                best, best_gain = 0, 1e-9
-                now = _cost(dq, du, da, q, pitch[c, 0], pitch[c, 1])
+                x, y = row[i] - r0 - up, col[i] - c0 - along
                 own = values[level[i]] - adc[i]
+                best, best_gain, best_cost = 0, 1e-9, now
                 for step in (-1, 1):
                     to = np.int64(level[i]) + step
                     if to < 0 or to > top:
@@ -225,34 +229,26 @@ def _keep_moments(offsets, members, row, col, adc, pitch, values, level):  # typ
                     if change == 0:
                         continue
                     after = _cost(
-                        dq + change,
-                        du + change * (row[i] - r0 - up),
-                        da + change * (col[i] - c0 - along),
-                        q,
-                        pitch[c, 0],
-                        pitch[c, 1],
+                        dq + change, du + change * x, da + change * y, q, by_charge, by_row, by_col
                     )
-                    width = abs(change)
-                    worse = _OWN * ((own + change) ** 2 - own**2) / width**2
-                    if now - after - worse > best_gain:
-                        best, best_gain = step, now - after - worse
+                    # in squares of the change: (own + change)^2 - own^2
+                    gain = now - after - _OWN * (2 * own / change + 1)
+                    if gain > best_gain:
+                        best, best_gain, best_cost = step, gain, after
                 if best != 0:
                     change = values[np.int64(level[i]) + best] - values[level[i]]
                     dq += change
-                    du += change * (row[i] - r0 - up)
-                    da += change * (col[i] - c0 - along)
+                    du += change * x
+                    da += change * y
                     level[i] = np.uint16(np.int64(level[i]) + best)
+                    now = best_cost
                     moved = True
             if not moved:
                 break
 
 
-@njit(cache=True, nogil=True)
-def _cost(dq, du, da, q, pitch_row, pitch_col):  # type: ignore[no-untyped-def]
+@njit(inline="always")
+def _cost(dq, du, da, q, by_charge, by_row, by_col):  # type: ignore[no-untyped-def]
     """Squared errors of charge and barycentre in units of `_UNITS`."""
-    whole = max(q + dq, 1.0)
-    return (
-        (dq / q / _UNITS[0]) ** 2
-        + (du / whole * pitch_row / _UNITS[1]) ** 2
-        + (da / whole * pitch_col / _UNITS[2]) ** 2
-    )
+    whole = 1 / max(q + dq, 1.0)
+    return dq * dq * by_charge + (du * du * by_row + da * da * by_col) * (whole * whole)
