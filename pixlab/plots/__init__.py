@@ -8,7 +8,7 @@ on one page.
 """
 
 from pixlab.plots import paper
-from pixlab.plots.codebooks import code_pictures, code_usage
+from pixlab.plots.codes import code_pictures, code_usage
 from pixlab.plots.fronts import verdict_points
 from pixlab.plots.maps import hit_map, hit_maps, occupancy_map
 from pixlab.plots.page import report
