@@ -18,9 +18,9 @@ GOLDEN = Path(__file__).parents[1] / "tests" / "golden"
 # of codecs, and of names beside them
 KNOBS = {
     "patch-vq": {"codebook_size": 64},
-    "cluster-vq drawn": {"tolerance": "loose"},
+    "cluster-vq drawn": {"target": "loose"},
     "residual-vq": {"codebook_size": 64, "residual_size": 32},
-    "residual-vq drawn": {"codebook_size": 64, "tolerance": "loose", "product": True},
+    "residual-vq drawn": {"codebook_size": 64, "target": "loose", "product": True},
 }
 
 

@@ -13,7 +13,7 @@ from tests.helpers import random_digis
 
 KNOBS = {
     "patch-vq": {"codebook_size": 16},
-    "cluster-vq": {"tolerance": "loose"},  # clusters that are drawn, and some that are kept
+    "cluster-vq": {"target": "loose"},  # clusters that are drawn, and some that are kept
     "residual-vq": {"codebook_size": 16, "residual_size": 8},
 }
 

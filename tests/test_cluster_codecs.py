@@ -28,7 +28,7 @@ def exact(sample):
 
 @pytest.fixture(scope="module")
 def pictures(sample):
-    return make_codec("cluster-vq", codebook_size=64, tolerance="loose").fit(sample[0][:1])
+    return make_codec("cluster-vq", codebook_size=64, target="loose").fit(sample[0][:1])
 
 
 def test_transparent_keeps_pixels_and_what_reconstruction_makes_of_them(sample, exact):
@@ -55,7 +55,7 @@ def test_transparent_keeps_pixels_and_what_reconstruction_makes_of_them(sample, 
 @pytest.mark.slow
 def test_loose_draws_clusters_in_their_boxes(sample, exact):
     fitted_on, test = sample
-    model = make_codec("cluster-vq", tolerance="loose").fit(fitted_on)
+    model = make_codec("cluster-vq", target="loose").fit(fitted_on)
     decoded = model.quantize(test)
     found = pixlab.compare(test, decoded)
     assert found.passed("loose"), str(found.passed("loose"))
@@ -89,10 +89,10 @@ def test_an_escape_bounds_every_error(sample):
 
 def test_bits_can_be_bought_with_errors(sample):
     fitted_on, test = sample[0][:2], sample[1][:1]
-    model = make_codec("cluster-vq", tolerance="loose", hits="exact").fit(fitted_on)
+    model = make_codec("cluster-vq", target="loose", hits="exact").fit(fitted_on)
     found = []
     for weight in (0.0, 0.5, 2.0):
-        codec = make_codec("cluster-vq", tolerance="loose", hits="exact", rate_weight=weight)
+        codec = make_codec("cluster-vq", target="loose", hits="exact", rate_weight=weight)
         same = dataclasses.replace(model, codec=codec)
         ledger = same.encode(test).ledger
         error = pixlab.compare(test, same.quantize(test)).table.loc["shift_row", "all"]

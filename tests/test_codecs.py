@@ -43,12 +43,12 @@ VARIANTS = {
     "cluster-vq": [
         {},
         {"codebook_size": 16, "compact": True, "scale": 4.0},
-        {"tolerance": "loose"},
+        {"target": "loose"},
         {"codebook_size": 300, "hits": "drawn", "escape": 1.0, "rate_weight": 0.0},
     ],
     "residual-vq": [
         {"codebook_size": 8, "residual_size": 4},
-        {"stages": 3, "product": True, "residual_size": 16, "tolerance": "loose"},
+        {"stages": 3, "product": True, "residual_size": 16, "target": "loose"},
     ],
 }
 CASES = [(key, knobs) for key in CODECS for knobs in VARIANTS[key]]

@@ -63,7 +63,7 @@ class ClusterVQ(ContextCodec):
     key = "cluster-vq"
     searched = ("scale",)
 
-    tolerance: Any = param.Selector(
+    target: Any = param.Selector(
         default="transparent", objects=list(_TOLERANCES), doc="tolerances of physics to stay within"
     )
     scale = param.Number(
@@ -107,12 +107,12 @@ class ClusterVQ(ContextCodec):
     @property
     def draws(self) -> bool:
         """Whether clusters are drawn in their boxes."""
-        return (self.hits or _TOLERANCES[self.tolerance][1]) == "drawn"
+        return (self.hits or _TOLERANCES[self.target][1]) == "drawn"
 
     @property
     def allowed(self) -> NDArray[np.float64]:
         """What rms errors are aimed at: of charge, along rows and columns in um."""
-        return self.scale * np.array(_TOLERANCES[self.tolerance][0])
+        return self.scale * np.array(_TOLERANCES[self.target][0])
 
     @property
     def model_type(self) -> type[ClusterVQModel]:

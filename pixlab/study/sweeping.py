@@ -36,7 +36,7 @@ _ORDER = [c for c in COLUMNS if c not in HIDDEN]
 
 def default_codecs() -> list[Codec]:
     """Lossless coding, clusters within each tolerance, and tile codebooks up to 4,096 codes."""
-    clusters = [ClusterVQ(tolerance=t) for t in ("transparent", "analysis", "loose")]
+    clusters = [ClusterVQ(target=t) for t in ("transparent", "analysis", "loose")]
     books = [PatchVQ(codebook_size=n) for n in CODEBOOK_SIZES]
     return [Lossless(), *clusters, *books]
 
