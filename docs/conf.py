@@ -1,0 +1,95 @@
+"""The documentation: ``sphinx-build -W -b html docs docs/_build/html``.
+
+Nothing is fetched while it is built, nor by the pages when they are read. Notebooks are executed,
+and one that fails ends the build; ``-D nb_execution_mode=cache`` keeps what ran already.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+from docutils import nodes
+
+import pixlab
+
+HERE = Path(__file__).parent
+sys.path.append(str(HERE / "_ext"))
+
+project = "pixlab"
+author = "the pixlab developers"
+copyright = "the pixlab developers, BSD-3-Clause licence"
+version = release = pixlab.__version__
+
+extensions = [
+    "myst_nb",
+    "numpydoc",
+    "rooms",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.autosummary",
+    "sphinx_copybutton",
+    "sphinx_design",
+]
+exclude_patterns = ["_build", "_ext", "**/.ipynb_checkpoints"]
+nitpicky = True
+
+# -- text and notebooks ---------------------------------------------------------------------
+myst_enable_extensions = ["attrs_inline", "colon_fence", "deflist"]
+myst_heading_anchors = 3
+nb_execution_mode = "force"
+nb_execution_raise_on_error = True
+nb_execution_timeout = 300
+nb_execution_show_tb = True
+nb_merge_streams = True
+nb_ipywidgets_js: dict[str, dict[str, str]] = {}  # they would come from elsewhere
+copybutton_exclude = ".linenos, .gp, .go"
+
+# -- API reference --------------------------------------------------------------------------
+default_role = "obj"
+autodoc_typehints = "none"  # the docstrings say more
+autosummary_generate = True
+autosummary_ignore_module_all = False
+numpydoc_show_class_members = False  # the templates list them
+numpydoc_xref_param_type = False
+
+# -- pages ----------------------------------------------------------------------------------
+html_theme = "pydata_sphinx_theme"
+html_title = "pixlab"
+html_logo = "_static/logo.svg"
+html_favicon = "_static/logo.svg"
+templates_path = ["_templates"]
+html_static_path = ["_static"]
+html_css_files = ["pixlab.css"]
+html_show_sourcelink = False
+html_sidebars = {"index": [], "how-small": [], "changelog": []}
+html_context = {"default_mode": "auto"}
+html_theme_options = {
+    "github_url": "https://github.com/pixlab-hep/pixlab",
+    "logo": {"text": "pixlab", "alt_text": "pixlab: home"},
+    "navbar_align": "left",
+    "header_links_before_dropdown": 7,
+    "show_toc_level": 2,
+    "secondary_sidebar_items": ["page-toc"],
+    "footer_start": ["copyright"],
+    "footer_end": [],
+    "pygments_light_style": "a11y-high-contrast-light",
+    "pygments_dark_style": "a11y-high-contrast-dark",
+}
+
+# -- links ----------------------------------------------------------------------------------
+linkcheck_ignore = [r"http://127\.0\.0\.1", r"https://github\.com/pixlab-hep/"]
+linkcheck_timeout = 15
+linkcheck_workers = 4
+
+
+def _plain_code(app: Any, env: Any, node: Any, content: Any) -> Any:
+    """Single backticks in a docstring: a link where there is such a name, else code."""
+    if node.get("reftype") == "obj" and node.get("refdomain") == "py":
+        return nodes.literal("", node.astext())
+    return None
+
+
+def setup(app: Any) -> None:
+    """Hooks of this project alone."""
+    app.connect("missing-reference", _plain_code)
