@@ -28,6 +28,7 @@ extensions = [
     "rooms",
     "sphinx.ext.autodoc",
     "sphinx.ext.autosummary",
+    "sphinx_click",
     "sphinx_copybutton",
     "sphinx_design",
 ]

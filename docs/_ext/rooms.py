@@ -105,6 +105,7 @@ def write_pages(app: Any) -> None:
     rooms = [room for room in ROOMS if find_spec(f"pixlab.{room}")]
     for room in rooms:
         _write(folder / f"{page_of(room)}.rst", _room_page(room))
+    _write(folder / "formats.inc", _formats())
     table = "\n".join(f"   * - :doc:`pixlab.{r} </api/{page_of(r)}>`\n     - {ROOMS[r]}" for r in rooms)
     toctree = "\n".join(f"   {page_of(room)}" for room in rooms)
     names = "\n".join(_public(name) for name in pixlab._EXPORTS)
@@ -136,6 +137,19 @@ The code is made of rooms; a room imports only those above it in this table.
 {toctree}
 """,
     )
+
+
+def _formats() -> str:
+    """The table of file formats, from the one that readers are found by."""
+    from pixlab.io import FORMATS
+
+    rows = "\n".join(
+        f"   * - {form.what}\n     - yes\n     - "
+        + (", ".join(f"``{suffix}``" for suffix in form.suffixes) if form.write else "no")
+        for form in FORMATS.values()
+    )
+    head = "   * - format\n     - read\n     - written as"
+    return f".. list-table::\n   :header-rows: 1\n   :widths: 50 15 35\n\n{head}\n{rows}\n"
 
 
 def _public(name: str) -> str:
