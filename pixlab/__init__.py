@@ -46,6 +46,7 @@ _EXPORTS = {
     "sweep": "pixlab.study",
     "find": "pixlab.study",
     "dashboard": "pixlab.dashboards",
+    "explore": "pixlab.dashboards",
 }
 _ROOMS = ("samples",)
 

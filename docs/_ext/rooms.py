@@ -71,7 +71,10 @@ def _room_page(room: str) -> str:
         if kind == "Data":
             parts += [_datum(name, getattr(module, name)) for name in names]
         elif kind == "Modules":
-            parts += [f"* :doc:`pixlab.{room}.{name} </api/{page_of(f'{room}.{name}')}>`\n" for name in names]
+            parts += [
+                f"* :doc:`pixlab.{room}.{name} </api/{page_of(f'{room}.{name}')}>`\n"
+                for name in names
+            ]
         else:
             entries = "\n".join(f"   {name}" for name in names)
             parts.append(f".. autosummary::\n   :toctree: generated\n\n{entries}\n")
@@ -106,7 +109,9 @@ def write_pages(app: Any) -> None:
     for room in rooms:
         _write(folder / f"{page_of(room)}.rst", _room_page(room))
     _write(folder / "formats.inc", _formats())
-    table = "\n".join(f"   * - :doc:`pixlab.{r} </api/{page_of(r)}>`\n     - {ROOMS[r]}" for r in rooms)
+    table = "\n".join(
+        f"   * - :doc:`pixlab.{r} </api/{page_of(r)}>`\n     - {ROOMS[r]}" for r in rooms
+    )
     toctree = "\n".join(f"   {page_of(room)}" for room in rooms)
     names = "\n".join(_public(name) for name in pixlab._EXPORTS)
     _write(
