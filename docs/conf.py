@@ -43,6 +43,8 @@ nb_execution_raise_on_error = True
 nb_execution_timeout = 300
 nb_execution_show_tb = True
 nb_merge_streams = True
+# Jupyter's own ways to load a figure; the same script is there for pages too
+suppress_warnings = ["mystnb.unknown_mime_type"]
 nb_ipywidgets_js: dict[str, dict[str, str]] = {}  # they would come from elsewhere
 copybutton_exclude = ".linenos, .gp, .go"
 

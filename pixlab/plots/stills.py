@@ -100,6 +100,7 @@ def _map(
 
     values = np.full(shape, np.nan)
     values[pixels["row"], pixels["col"]] = pixels[column]
+    cmap: str | ListedColormap
     norm: Normalize
     if column == "delta":
         quarter = max(top / 4, 1.0)
@@ -120,7 +121,7 @@ def _outline(axes: Any, ends: dict[str, NDArray], width: float) -> None:
     from matplotlib.collections import LineCollection
 
     segments = np.stack([[ends["x0"], ends["y0"]], [ends["x1"], ends["y1"]]]).transpose(2, 0, 1)
-    axes.add_collection(LineCollection(segments, colors="#444444", linewidths=width))
+    axes.add_collection(LineCollection(list(segments), colors="#444444", linewidths=width))
 
 
 def _png(figure: Figure) -> bytes:
