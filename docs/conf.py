@@ -6,6 +6,8 @@ and one that fails ends the build; ``-D nb_execution_mode=cache`` keeps what ran
 
 from __future__ import annotations
 
+import re
+import shutil
 import sys
 from pathlib import Path
 from typing import Any
@@ -93,6 +95,32 @@ def _plain_code(app: Any, env: Any, node: Any, content: Any) -> Any:
     return None
 
 
+def _escape(app: Any, context: Any, lines: list[str]) -> None:
+    """Help texts are plain: a star in a pattern of names is a star."""
+    lines[:] = [line.replace("*", r"\*") for line in lines]
+
+
+def _bring_styles(app: Any, exception: Exception | None) -> None:
+    """Style sheets of figures, which Panel would fetch from its own site, from these pages instead."""
+    if exception is not None or app.builder.format != "html":
+        return
+    import panel
+
+    away = re.compile(r"https://cdn\.holoviz\.org/panel/[^/\"]+/dist/([\w./-]+)(\?v=[\w.]+)?")
+    there, kept = Path(panel.__file__).parent / "dist", Path(app.outdir) / "_static" / "panel"
+    for page in Path(app.outdir).rglob("*.html"):
+        text = page.read_text(encoding="utf-8")
+        files = {found[1] for found in away.finditer(text)}
+        for file in files:
+            (kept / file).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(there / file, kept / file)
+        if files:
+            up = "../" * (len(page.relative_to(app.outdir).parts) - 1)
+            page.write_text(away.sub(rf"{up}_static/panel/\1", text), encoding="utf-8")
+
+
 def setup(app: Any) -> None:
     """Hooks of this project alone."""
     app.connect("missing-reference", _plain_code)
+    app.connect("sphinx-click-process-description", _escape)
+    app.connect("build-finished", _bring_styles)
