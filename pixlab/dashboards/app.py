@@ -10,7 +10,7 @@ import warnings
 import webbrowser
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 from pixlab.errors import PixlabError
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     import panel
     from bokeh.server.server import Server
 
+    from pixlab.dashboards.proxied import Proxied
     from pixlab.dashboards.sources import Source
     from pixlab.digis import Digis
     from pixlab.study import Sweep
@@ -69,7 +70,17 @@ def serve(
         server.stop()
 
 
-def dashboard(source: str | Path | Digis | Sweep | None = None) -> panel.viewable.Viewer:
+@overload
+def dashboard(
+    source: str | Path | Digis | Sweep | None = None, *, proxy: Literal[False] = False
+) -> panel.viewable.Viewer: ...
+@overload
+def dashboard(
+    source: str | Path | Digis | Sweep | None = None, *, proxy: Literal[True]
+) -> Proxied: ...
+def dashboard(
+    source: str | Path | Digis | Sweep | None = None, *, proxy: bool = False
+) -> panel.viewable.Viewer | Proxied:
     """The dashboard as a Panel object, for a notebook cell or ``.servable()``.
 
     Parameters
@@ -77,24 +88,38 @@ def dashboard(source: str | Path | Digis | Sweep | None = None) -> panel.viewabl
     source : path, str, Digis or Sweep, optional
         A table made by `pixlab.sweep`, an event file, the name of a sample, or such objects;
         events without a table are swept first. Default: the embedded sample and its sweep.
+    proxy : bool
+        Serve it beside the notebook instead, and give its address behind Jupyter's proxy: for
+        SWAN, Binder and other hubs where widgets in cells stay empty.
+
+    Returns
+    -------
+    panel.viewable.Viewer or Proxied
 
     Raises
     ------
     PixlabError
-        If the source cannot be read.
+        If the source cannot be read; with `proxy`, if this is no notebook.
     """
     from pixlab.dashboards.opening import open_sources
     from pixlab.dashboards.page import Dashboard, prepare
+    from pixlab.dashboards.proxied import require_notebook, serve_behind_proxy
     from pixlab.progress import progress_bar
 
+    if proxy:
+        require_notebook()
     prepare()
     with progress_bar("pixlab dashboard") as progress:
         opened, _ = open_sources([] if source is None else [source], progress=progress)
-    return Dashboard(opened)
+    return serve_behind_proxy(opened) if proxy else Dashboard(opened)
 
 
 def start(
-    sources: Sequence[Source], *, port: int = 0, problems: Sequence[PixlabError] = ()
+    sources: Sequence[Source],
+    *,
+    port: int = 0,
+    problems: Sequence[PixlabError] = (),
+    secret: str = "",
 ) -> Server:
     """A server of these sources, already listening; its ``io_loop`` is for the caller to start.
 
@@ -106,6 +131,9 @@ def start(
         Where to listen on 127.0.0.1; 0 takes any free port.
     problems : sequence of PixlabError
         What every page says first.
+    secret : str
+        Serve the page under this path alone, which only those can open who know it, but for pages
+        of any name: a proxy changes the name that a browser sees.
 
     Raises
     ------
@@ -130,10 +158,12 @@ def start(
             return error_page(error)
 
     server = pn.io.server.get_server(
-        {"/": visit},
+        {f"/{secret}": visit},
         port=port,
         address=ADDRESS,
         title="pixlab",
+        websocket_origin="*" if secret else None,
+        use_index=not secret,  # which would name the path
         warm=True,
         start=False,  # it would run the loop, and not return before the end
         show=False,
