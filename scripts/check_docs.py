@@ -42,6 +42,11 @@ class _Page(HTMLParser):
             self.loads.add(of["href"])
 
 
+def _pages(root: Path) -> list[Path]:
+    """The pages, without the templates that a theme leaves among its files."""
+    return [p for p in sorted(root.rglob("*.html")) if "_static" not in p.relative_to(root).parts]
+
+
 @cache
 def _page(path: Path) -> _Page:
     return _Page(path.read_text(encoding="utf-8"))
@@ -50,7 +55,7 @@ def _page(path: Path) -> _Page:
 def dead_links(root: Path) -> list[str]:
     """What leads nowhere, and what is loaded from elsewhere, a line each."""
     found = []
-    for path in sorted(root.rglob("*.html")):
+    for path in _pages(root):
         name = path.relative_to(root)
         page = _page(path)
         for target in sorted(page.links | page.loads):
@@ -85,7 +90,7 @@ def complaints(root: Path, chromium: str) -> list[str]:
     server = ThreadingHTTPServer(("127.0.0.1", 0), partial(_Quiet, directory=str(root)))
     home = f"http://127.0.0.1:{server.server_port}/"
     Thread(target=server.serve_forever, daemon=True).start()
-    pages = [p.relative_to(root) for p in sorted(root.rglob("*.html"))]
+    pages = [path.relative_to(root) for path in _pages(root)]
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium, args=FLAGS)
         for name in (p for p in pages if "generated" not in p.parts):
@@ -120,7 +125,7 @@ def main() -> None:
     else:
         print("Chromium is not installed: pages were not opened")
     print(*found, sep="\n", end="\n" if found else "")
-    print(f"{sum(1 for _ in root.rglob('*.html'))} pages, {len(found)} complaints")
+    print(f"{len(_pages(root))} pages, {len(found)} complaints")
     sys.exit(bool(found))
 
 
