@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
+from pixlab.codecs import CODECS, Foreign
 from pixlab.detectors import Detector, get_detector
 from pixlab.digis import Digis
 
@@ -69,3 +71,10 @@ def small_detector() -> Detector:
         adc_max=15,
         electrons_per_adc=1000.0,
     )
+
+
+def skip_unless_installed(key: str) -> None:
+    """Skip the test of a foreign codec whose package is not here."""
+    codec = CODECS[key]
+    if issubclass(codec, Foreign) and not codec.installed():
+        pytest.skip(f"{codec.package} is not installed")

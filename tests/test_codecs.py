@@ -12,11 +12,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import pixlab
-from pixlab.codecs import CODECS, Chunk, Foreign, Stream, load_model, make_codec, model_from_bytes
+from pixlab.codecs import CODECS, Chunk, Stream, load_model, make_codec, model_from_bytes
 from pixlab.codecs.base import CHUNK_DIGIS, split_events
 from pixlab.digis import EVENT_ID, Digis
 from pixlab.errors import FormatError, PixlabError
-from tests.helpers import full_module, random_digis, small_detector
+from tests.helpers import full_module, random_digis, skip_unless_installed, small_detector
 
 GOLDEN = Path(__file__).parent / "golden"
 # settings that fit on small digis in well under a second
@@ -53,12 +53,6 @@ VARIANTS = {
 }
 CASES = [(key, knobs) for key in CODECS for knobs in VARIANTS[key]]
 LOSSLESS = {"lossless", "zstd", "lzma", "blosc2", "pcodec", "root"}
-FOREIGN = [key for key, codec in CODECS.items() if issubclass(codec, Foreign)]
-
-
-def skip_unless_installed(key):
-    if key in FOREIGN and not CODECS[key].installed():
-        pytest.skip(f"{CODECS[key].package} is not installed")
 
 
 @pytest.fixture(params=CASES, ids=lambda case: f"{case[0]} {case[1]}", scope="module")

@@ -354,7 +354,7 @@ def test_every_knob_can_be_typed(codec):
         ([], {}, "no codec is chosen"),
         (["patch-vq"], {("patch-vq", "codebook_size"): "many"}, "'many' is no integer"),
         (["patch-vq"], {("patch-vq", "codebook_size"): "-3"}, "codebook_size"),
-        (["cluster-vq"], {("cluster-vq", "charge_step"): "x"}, "'x' is no number"),
+        (["cluster-vq"], {("cluster-vq", "rate_weight"): "x"}, "'x' is no number"),
         (["patch-vq"], {("patch-vq", "seed"): ",".join(map(str, range(99)))}, "99 settings"),
     ],
 )

@@ -14,7 +14,7 @@ from pixlab.errors import FormatError, PixlabError
 from pixlab.io import info
 from pixlab.io.pxl import PxlReader
 from pixlab.io.source import Bytes
-from tests.helpers import full_module, random_digis, small_detector
+from tests.helpers import full_module, random_digis, skip_unless_installed, small_detector
 
 
 @pytest.fixture(scope="module")
@@ -122,6 +122,7 @@ def _damaged_copies(data, rng, n):
 
 @pytest.mark.parametrize("codec", sorted(pixlab.CODECS))
 def test_damage_gives_the_right_data_or_one_line(codec, tmp_path):
+    skip_unless_installed(codec)
     digis = random_digis(n_events=6, n_digis=800, seed=1)
     path = tmp_path / "x.pxl"
     pixlab.compress(digis, path, codec=codec)

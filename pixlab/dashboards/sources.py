@@ -109,11 +109,13 @@ class Source:
         for codec in self.codecs:
             rows = self.sweep.table[self.sweep.table["codec"] == codec]
             varied = [k for k in self.sweep.knobs if rows[k].nunique() > 1]
-            found[codec] = varied[0] if len(varied) == 1 else None
+            # a slider needs numbers; settings that are words go by their rate
+            numbers = len(varied) == 1 and rows[varied[0]].map(np.isreal).all()
+            found[codec] = varied[0] if numbers else None
         return found
 
     def knob(self, codec: str) -> str | None:
-        """The one knob that the points of a codec differ in, or None."""
+        """The one knob that the points of a codec differ in, if it is a number; or None."""
         return self._knobs[codec]
 
     @cached_property
