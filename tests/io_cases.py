@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +18,6 @@ DATA = Path(__file__).parent / "data"
 SIM, PREMIX = "simSiPixelDigis__HLT", "mixData_Pixel_PREMIX"
 # suffixes that `write` knows
 SUFFIXES = [s for f in FORMATS.values() if f.write for s in f.suffixes]
-HAVE_PXL = importlib.util.find_spec("pixlab.io.pxl") is not None
 
 
 def truth(name: str, detector: str = "phase1") -> Digis:

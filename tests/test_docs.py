@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import re
-import subprocess
 import sys
 from importlib import import_module
 from pathlib import Path
@@ -13,35 +11,21 @@ import pytest
 
 import pixlab
 from pixlab.cli import main
+from tests.pages import blocks, run_commands
 
 DOCS = Path(__file__).parents[1] / "docs"
 PAGES = sorted([*DOCS.glob("*.md"), *DOCS.glob("howto/*.md")])
 
 
-def blocks(path: Path, language: str) -> list[str]:
-    return re.findall(rf"^```{language}\n(.*?)^```$", path.read_text(), re.M | re.S)
-
-
 def with_blocks(language: str) -> list[Path]:
-    return [path for path in PAGES if blocks(path, language)]
+    return [path for path in PAGES if blocks(path.read_text(), language)]
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("path", with_blocks("bash"), ids=lambda path: path.stem)
 def test_commands_run_as_written(path, tmp_path):
     """The commands of a page as one script, in an empty folder."""
-    script = "\n".join(["set -e", *blocks(path, "bash")])
-    here = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    done = subprocess.run(
-        ["bash", "-c", script],
-        cwd=tmp_path,
-        env=os.environ | {"PATH": here},
-        capture_output=True,
-        text=True,
-        timeout=600,
-    )
-    assert done.returncode == 0, done.stderr
-    assert done.stderr == ""
+    run_commands(blocks(path.read_text(), "bash"), tmp_path)
 
 
 @pytest.mark.slow
@@ -50,7 +34,7 @@ def test_python_runs_as_written(path, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("pixlab.dashboard", lambda *_, **__: None)  # tests/test_dashboard.py
     scope: dict = {}
-    for block in blocks(path, "python"):
+    for block in blocks(path.read_text(), "python"):
         exec(compile(block, str(path), "exec"), scope)
 
 
@@ -63,7 +47,9 @@ def test_there_is_something_to_run():
 def test_commands_and_names_in_the_text_exist(path):
     text = path.read_text()
     commands = set(re.findall(r"`pixlab ([a-z]+)\b", text))
-    commands |= set(re.findall(r"^ *pixlab ([a-z]+)\b", "\n".join(blocks(path, "sh")), re.M))
+    commands |= set(
+        re.findall(r"^ *pixlab ([a-z]+)\b", "\n".join(blocks(path.read_text(), "sh")), re.M)
+    )
     assert commands <= set(main.commands)
     for name in re.findall(r"`pixlab\.(\w+)(?:\([^`]*\))?`", text):
         assert hasattr(pixlab, name) or import_module(f"pixlab.{name}")

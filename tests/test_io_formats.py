@@ -18,10 +18,7 @@ from pixlab.io.files import atomic
 from pixlab.io.places import expand
 from pixlab.io.table import Format
 from tests.helpers import full_module, random_digis, small_detector
-from tests.io_cases import DATA, HAVE_PXL, SUFFIXES, digis, inside, is_clean, same, truth
-
-needs_pxl = pytest.mark.skipif(not HAVE_PXL, reason="pixlab.io.pxl is not there")
-WRITABLE = [pytest.param(s, marks=needs_pxl if s == ".pxl" else ()) for s in SUFFIXES]
+from tests.io_cases import DATA, SUFFIXES, digis, inside, is_clean, same, truth
 
 
 def numbered(events: Digis) -> Digis:
@@ -55,7 +52,7 @@ EDGES = {
 }
 
 
-@pytest.mark.parametrize("suffix", WRITABLE)
+@pytest.mark.parametrize("suffix", SUFFIXES)
 class TestWritten:
     @pytest.mark.parametrize("name", EDGES)
     def test_edges_come_back(self, suffix: str, name: str, tmp_path: Path) -> None:

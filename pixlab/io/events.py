@@ -6,6 +6,7 @@ in order, and what happens to a pixel that occurs twice is settled here.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -76,8 +77,8 @@ class Columns(NamedTuple):
     event_id: NDArray[Any] | None = None
 
 
-class EventReader:
-    """An open file of events; a format defines `columns`, `count` and `close`.
+class EventReader(ABC):
+    """An open file of events; a format defines `columns` and `count`.
 
     Parameters
     ----------
@@ -105,12 +106,9 @@ class EventReader:
         self.found = False
         self.others: tuple[str, ...] = ()
 
+    @abstractmethod
     def columns(self, start: int, stop: int) -> Columns:
         """The events `start` to `stop`, which there are."""
-        raise NotImplementedError
-
-    def close(self) -> None:
-        """Let go of the file."""
 
     def read(self, start: int, stop: int) -> Digis:
         """The digis of events `start` to `stop` (or to the last one)."""

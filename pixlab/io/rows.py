@@ -46,8 +46,6 @@ class RowsReader(EventReader):
         Columns that there are.
     how : How
         What was asked for.
-    close : callable
-        Called by `close`.
     described : Detector, optional
         The detector that the file names.
     n_events : int, optional
@@ -63,13 +61,12 @@ class RowsReader(EventReader):
         present: set[str],
         how: How,
         *,
-        close: Callable[[], None] = lambda: None,
         described: Detector | None = None,
         n_events: int | None = None,
         event_id: NDArray[Any] | None = None,
     ) -> None:
         super().__init__(how, described)
-        self._rows, self._column, self._present, self._close = rows, column, present, close
+        self._rows, self._column, self._present = rows, column, present
         self._sorted: dict[str, NDArray[Any]] | None = None
         self._event_id = event_id
         labels, starts = self._groups()
@@ -171,10 +168,6 @@ class RowsReader(EventReader):
             column("flag") if "flag" in self._present else None,
             None if self._event_id is None else self._event_id[start:stop],
         )
-
-    def close(self) -> None:
-        """Let go of the file."""
-        self._close()
 
     def _part(self, name: str, start: int, stop: int) -> NDArray[Any]:
         if self._sorted is not None:

@@ -8,6 +8,9 @@ The digis are random, on modules of the detectors of pixlab. Each file has 300 b
 things, links, digis of other kinds and, in Phase 2, two products of pixel digis.
 """
 
+import os
+from pathlib import Path
+
 import numpy as np
 from make_root_files import HERE, chosen, load_root, save
 
@@ -89,12 +92,13 @@ def write(root, name, branches, n_events, *, compression, split):
         event = np.ascontiguousarray(digis["event"], np.int32)
         detid = np.ascontiguousarray(digis["detid"], np.uint32)
         root.add_premixed(branch, event, detid, np.ascontiguousarray(word), len(word))
-    path = HERE / f"{name}.root"
+    path = Path(f"{name}.root")  # ROOT writes the whole path into the file
     root.premix_file(str(path), n_events, compression, split)
-    print(path.name, path.stat().st_size)
+    print(path, path.stat().st_size)
 
 
 if __name__ == "__main__":
+    os.chdir(HERE)
     root = load_root(flag=True, version=10, event_number="unsigned long long")
     root.gInterpreter.Declare(WRITER)
     linear = random_digis("phase2-premix", 3, 300, 2000, 255, 1)
