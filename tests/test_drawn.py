@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -332,6 +334,33 @@ def test_tiles_are_drawn_as_the_original_has_them(model, before):
             picture[: part.shape[0], : part.shape[1]], part.astype(float).filled(np.nan)
         )
         assert (~np.isnan(picture)).sum() == part.count() > 0
+
+
+class Weighed:
+    """A model with two codebooks of clusters, one of them with pictures."""
+
+    def __init__(self, detector):
+        self.detector, self.codec = detector, Lossless()
+
+    def usage(self, digis):
+        n = digis.n_digis
+        weights = np.array([[[1, 3, np.nan]], [[2, np.nan, np.nan]]])
+        return [
+            SimpleNamespace(counts=np.array([n]), pictures=None),
+            SimpleNamespace(counts=np.array([0, n]), pictures=weights),
+        ]
+
+
+def test_pictures_of_clusters_are_shares_of_their_charge(before):
+    model = Weighed(before.detector)
+    book = codebook_of(model)
+    np.testing.assert_array_equal(book.pictures, [[[25, 75, np.nan]], [[100, np.nan, np.nan]]])
+    assert not book.placed
+    assert "share" in book.quantity
+    usage = usage_of(model, before)
+    assert usage.uses.tolist() == [0, before.n_digis]
+    assert (usage.perplexity, usage.unused, usage.order.tolist()) == (1, 1, [1, 0])
+    assert len(usage.tiles_of(1)) == 0
 
 
 def test_a_model_without_codebook_has_no_pictures(before):
