@@ -9,9 +9,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from bokeh.events import Tap
+from bokeh.models import ColorBar
 
 from pixlab import samples
-from pixlab.codecs import CODECS, Lossless, PatchVQ, ScalarQuantizer
+from pixlab.codecs import CODECS, CodeUsage, Lossless, PatchVQ, ScalarQuantizer
 from pixlab.dashboards import making
 from pixlab.dashboards.codebook import CodebookView
 from pixlab.dashboards.data import Data
@@ -28,6 +29,7 @@ from pixlab.errors import Cancelled, PixlabError
 from pixlab.io import write
 from pixlab.physics import METRICS, SPECTRA, TOLERANCES, compare
 from pixlab.physics.pairs import PAIRS
+from pixlab.plots.codebook import Codebook, Usage
 from pixlab.plots.pixels import outlines
 from pixlab.study import default_codecs, sweep
 from tests.helpers import random_digis
@@ -285,6 +287,39 @@ def test_a_tapped_tile_is_shown_in_the_explorer(session, source):
     assert bottom < usage.row[tile] < top
     boxes = session.boxes_of_code()
     assert usage.col[tile] - 0.5 in boxes["left"]
+
+
+def test_a_codebook_of_clusters_is_shown_without_tiles(session, monkeypatch):
+    rows = np.full((3, 2, 4), np.nan, np.float32)
+    rows[:, 0, :2] = 50
+    book = Codebook(rows, "share of the charge [%]", placed=False)
+    none = np.zeros(0, np.int64)
+    usage = Usage(
+        session.original(), none, none, none, none, none, CodeUsage("shape", np.array([5, 9, 0]))
+    )
+    monkeypatch.setattr(Source, "codebook", lambda source, row: book)
+    monkeypatch.setattr(Source, "usage", lambda source, row: usage)
+    view = in_front(session, CodebookView)
+    assert session.code == 1
+    assert not view.cards["members"].visible
+    assert "clusters" in view.summary.html
+    assert [bar.title for bar in view.words.figure.select(type=ColorBar)] == [book.quantity]
+    assert session.boxes_of_code() is None
+    session.show_code_at(1, 1)
+    assert session.code == 1
+    assert session.problem == ""
+
+
+def test_a_tapped_pixel_chooses_the_codeword_that_made_it(session, source):
+    session.show_point(1)
+    usage = source.usage_in(session.point, session.event)
+    own = np.flatnonzero(usage.module == source.digis.detector.index(session.module))
+    tile = own[-1]
+    session.show_code_at(int(usage.row[tile]), int(usage.col[tile]))
+    assert session.code == usage.code[tile]
+    session.show_point(0)  # without a codebook
+    session.show_code_at(0, 0)
+    assert session.code is None
 
 
 def test_a_codec_without_pictures_says_so(session):

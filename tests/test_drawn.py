@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from pixlab.clusters import cluster
-from pixlab.codecs import Lossless, PatchVQ
+from pixlab.codecs import CodeUsage, Lossless, PatchVQ
 from pixlab.detectors import DETECTORS
 from pixlab.digis import Digis
 from pixlab.errors import PixlabError
@@ -312,12 +312,12 @@ def test_codewords_are_pictures_of_what_is_decoded(model, before):
 def test_usage_adds_up(model, before):
     usage = usage_of(model, before)
     assert usage.uses.sum() == len(usage.code)
-    assert usage.unused == (usage.uses == 0).sum()
+    assert usage.codes.dead == (usage.uses == 0).sum()
     assert (np.diff(usage.uses[usage.order]) <= 0).all()
     share = usage.uses[usage.uses > 0] / usage.uses.sum()
-    assert usage.perplexity == pytest.approx(2 ** -(share * np.log2(share)).sum())
-    assert 1 <= usage.perplexity <= len(usage.uses)
-    assert usage_of(model, Digis.empty("phase1", 2)).perplexity == 1
+    assert usage.codes.perplexity == pytest.approx(2 ** -(share * np.log2(share)).sum())
+    assert 1 <= usage.codes.perplexity <= len(usage.uses)
+    assert usage_of(model, Digis.empty("phase1", 2)).codes.perplexity == 0
 
 
 def test_tiles_are_drawn_as_the_original_has_them(model, before):
@@ -332,6 +332,33 @@ def test_tiles_are_drawn_as_the_original_has_them(model, before):
             picture[: part.shape[0], : part.shape[1]], part.astype(float).filled(np.nan)
         )
         assert (~np.isnan(picture)).sum() == part.count() > 0
+
+
+class Weighed:
+    """A model with two codebooks of clusters, one of them with pictures."""
+
+    def __init__(self, detector):
+        self.detector, self.codec = detector, Lossless()
+
+    def usage(self, digis):
+        n = digis.n_digis
+        weights = np.array([[[1, 3, np.nan]], [[2, np.nan, np.nan]]])
+        return [
+            CodeUsage("gain", np.array([n])),
+            CodeUsage("shape", np.array([0, n]), pictures=weights),
+        ]
+
+
+def test_pictures_of_clusters_are_shares_of_their_charge(before):
+    model = Weighed(before.detector)
+    book = codebook_of(model)
+    np.testing.assert_array_equal(book.pictures, [[[25, 75, np.nan]], [[100, np.nan, np.nan]]])
+    assert not book.placed
+    assert "share" in book.quantity
+    usage = usage_of(model, before)
+    assert usage.uses.tolist() == [0, before.n_digis]
+    assert (usage.codes.perplexity, usage.codes.dead, usage.order.tolist()) == (1, 1, [1, 0])
+    assert len(usage.tiles_of(1)) == 0
 
 
 def test_a_model_without_codebook_has_no_pictures(before):

@@ -6,6 +6,7 @@ https://docs.bokeh.org/en/latest/docs/dev_guide/server.html
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 import re
 import subprocess
@@ -126,12 +127,20 @@ class Visitor:
         return found[0]
 
     async def choose(self, label: str, value: int) -> float:
-        """Move a slider; return the seconds until the new headline and all else was there."""
-        model = {"id": self.find(label=label)}
+        """Move a slider to another value; return the seconds until the new headline and all else
+        was there.
+        """
+        slider = self.models[number := self.find(label=label)]
+        assert slider["value"] != value, "nothing would change, and no answer come"
+        slider["value"] = value
         return await self.patch(
-            {"kind": "ModelChanged", "model": model, "attr": "value", "new": value},
+            {"kind": "ModelChanged", "model": {"id": number}, "attr": "value", "new": value},
             until=self.find(name="headline"),
         )
+
+    def value(self, label: str) -> int:
+        """Where a slider stands."""
+        return int(self.models[self.find(label=label)]["value"])
 
     async def patch(self, event: dict[str, Any], *, until: str | None) -> float:
         """Tell the server of a change; return the seconds until it, and a change of a model, were
@@ -203,7 +212,7 @@ async def load(
     label : str
         Of the slider.
     values : sequence of int
-        Its values; neighbours differ, and so do the last and the first.
+        Its values, two at least.
     pause : float
         Seconds from one change to the next.
     """
@@ -215,9 +224,13 @@ async def load(
 
     async def change(one: Visitor, place: int) -> None:
         await asyncio.sleep(pause * place / visitors)
-        for i in range(changes):
+        turn = itertools.cycle(values)
+        for _ in range(place):
+            next(turn)
+        for _ in range(changes):
             due = time.perf_counter() + pause
-            met.seconds.append(await one.choose(label, values[(place + i) % len(values)]))
+            at = one.value(label)
+            met.seconds.append(await one.choose(label, next(v for v in turn if v != at)))
             await asyncio.sleep(max(due - time.perf_counter(), 0))
 
     async def watch() -> None:

@@ -41,10 +41,15 @@ class CodeUsage:
         return int((self.counts == 0).sum())
 
     @property
-    def perplexity(self) -> float:
-        """Two to the entropy of the codes in bits: so many equally common ones would say as much."""
+    def entropy(self) -> float:
+        """Bits a code if each is coded by its frequency alone; 0 without a choice."""
         share = self.counts[self.counts > 0] / max(self.counts.sum(), 1)
-        return float(2 ** -(share * np.log2(share)).sum()) if len(share) else 0.0
+        return float(-(share * np.log2(share)).sum())
+
+    @property
+    def perplexity(self) -> float:
+        """Two to the entropy: so many equally common codes would say as much; 0 without a choice."""
+        return float(2**self.entropy) if self.counts.any() else 0.0
 
     @property
     def escape_fraction(self) -> float:

@@ -38,7 +38,7 @@ class CodebookView(pn.viewable.Viewer):
         self.session = session
         self.words = Gallery(
             "codewords",
-            {"codeword": "code", "place by use": "place", "tiles": "uses"},
+            {"codeword": "code", "place by use": "place", "uses": "uses"},
             self._tapped_word,
             height=340,
         )
@@ -107,18 +107,19 @@ class CodebookView(pn.viewable.Viewer):
         self.number.end = n - 1
         self.usage.show(usage.uses, usage.order)
         self.cards["usage"].tell(f"Usage · {s.data.label(s.point)}")
-        tiles = len(usage.code)
-        share = usage.perplexity / n
+        self.cards["members"].visible = book.placed
+        self.words.scale.rename(book.quantity)
+        share = usage.codes.perplexity / n
         self.summary.html = (
             "<div class='line'>"
             + "".join(
                 f"<span><b>{value}</b> {name}</span>"
                 for value, name in (
                     (f"{n:,}", "codewords"),
-                    (f"{usage.perplexity:,.0f}", f"perplexity ({100 * share:.0f}% of them)"),
-                    (f"{usage.unused:,}", "unused"),
-                    (f"{usage.entropy:.2f}", "bits a tile by frequency alone"),
-                    (f"{tiles:,}", "tiles"),
+                    (f"{usage.codes.perplexity:,.0f}", f"perplexity ({100 * share:.0f}% of them)"),
+                    (f"{usage.codes.dead:,}", "unused"),
+                    (f"{usage.codes.entropy:.2f}", "bits each by frequency alone"),
+                    (f"{usage.uses.sum():,}", "tiles" if book.placed else "clusters"),
                 )
             )
             + "</div>"
@@ -170,6 +171,8 @@ class CodebookView(pn.viewable.Viewer):
         if self.number.value != s.code:
             self.number.value = s.code
         self._ring(usage)
+        if not book.placed:
+            return
         own = usage.tiles_of(s.code)
         # evenly over the events
         self._members = (
@@ -234,11 +237,12 @@ class CodebookView(pn.viewable.Viewer):
 
 _WORDS = (
     "Each picture is a codeword: what is decoded for every tile that it stands for, adc counts by "
-    "pixel; pixels without a hit are empty. The most used come first, in reading order. Tap one to "
-    "see its tiles below and to frame them on the hit maps of the explorer."
+    "pixel, or how the charge of each cluster that it stands for is shared by its pixels; pixels "
+    "without a hit are empty. The most used come first, in reading order. Tap one to mark its use, "
+    "and to see the tiles of a codebook of tiles below and on the hit maps of the explorer."
 )
 _USAGE = (
-    "Tiles of the measured events that each codeword stands for, from the most to the least used; "
+    "Tiles, or clusters, of the measured events that each codeword stands for, from the most to the least used; "
     "both axes logarithmic. Dashed: all used alike. Perplexity: so many codewords, used alike, would "
     "carry as much information; far below their number, part of the codebook is idle."
 )

@@ -230,7 +230,7 @@ class Session(param.Parameterized):
     def boxes_of_code(self) -> dict[str, Any] | None:
         """Where the chosen codeword stands in the chosen module: ``left, right, bottom, top``."""
         book = None if self.code is None else self.data.codebook(self.point)
-        if self.code is None or book is None:
+        if self.code is None or book is None or not book.placed:
             return None
         usage = self.data.usage_in(self.point, self.event)
         own = usage.tiles_of(self.code)
@@ -242,7 +242,7 @@ class Session(param.Parameterized):
     def show_code_at(self, row: int, col: int) -> None:
         """Choose the codeword that made a pixel of the chosen module, if one did."""
         book = self.data.codebook(self.point)
-        if book is None:
+        if book is None or not book.placed:
             return
         usage = self.data.usage_in(self.point, self.event)
         _, rows, cols = book.pictures.shape

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from pixlab.codecs import CodeUsage
 from pixlab.digis import Digis
 
 if TYPE_CHECKING:
@@ -25,10 +26,16 @@ class Codebook:
     Parameters
     ----------
     pictures : float32[codes, rows, cols]
-        adc counts, NaN where a codeword has no hit.
+        NaN where a codeword has no hit.
+    quantity : str
+        What they show, with its unit.
+    placed : bool
+        Whether the codewords stand for tiles whose places are known.
     """
 
     pictures: NDArray[np.float32]
+    quantity: str = "charge [adc counts]"
+    placed: bool = True
 
     def __len__(self) -> int:
         return len(self.pictures)
@@ -46,8 +53,9 @@ class Usage:
         Index of the codeword of each tile that is hit.
     event, module, row, col : int64[tiles]
         Event, index of the module, and first pixel of each tile.
-    codes : int
-        Number of codewords.
+    codes : CodeUsage
+        How often each codeword is used: its tiles, or where their places are not known, and the
+        columns above are empty, its clusters.
     """
 
     digis: Digis
@@ -56,33 +64,17 @@ class Usage:
     module: NDArray[np.int64]
     row: NDArray[np.int64]
     col: NDArray[np.int64]
-    codes: int
+    codes: CodeUsage
 
-    @cached_property
+    @property
     def uses(self) -> NDArray[np.int64]:
-        """Tiles of each codeword: int64[codes]."""
-        return np.bincount(self.code, minlength=self.codes).astype(np.int64)
+        """How often each codeword is used: int64[codes]."""
+        return self.codes.counts
 
     @cached_property
     def order(self) -> NDArray[np.intp]:
         """Codewords from the most to the least used; those used alike by their number."""
         return np.argsort(-self.uses, kind="stable")
-
-    @property
-    def entropy(self) -> float:
-        """Bits a codeword if each is coded by its frequency alone; 0 without a tile."""
-        share = self.uses[self.uses > 0] / max(len(self.code), 1)
-        return float(-(share * np.log2(share)).sum())
-
-    @property
-    def perplexity(self) -> float:
-        """2 to the entropy: so many codewords, equally used, would carry as much."""
-        return float(2.0**self.entropy)
-
-    @property
-    def unused(self) -> int:
-        """Codewords without a tile."""
-        return int((self.uses == 0).sum())
 
     def tiles_of(self, code: int) -> NDArray[np.intp]:
         """Tiles that a codeword describes."""
@@ -90,20 +82,43 @@ class Usage:
 
 
 def codebook_of(model: Model) -> Codebook | None:
-    """The codewords of a model as pictures, None where it has none."""
+    """The codewords of a model as pictures, None where it has none.
+
+    Those of tiles of the hit map are charges; those of clusters (``pictures`` of the first codebook
+    that a model's ``usage`` gives) are weights, shown as shares of the charge of a cluster.
+    """
     codec: Any = model.codec
-    book = getattr(model, "codebook", None)
-    if book is None or not hasattr(codec, "tile_rows") or not hasattr(model, "tokens"):
-        return None
+    if not _has_tiles(model):
+        used = _pictured(model, Digis.empty(model.detector, 1))
+        if used is None:
+            return None
+        shares = 100 * used.pictures / np.nansum(used.pictures, axis=(1, 2), keepdims=True)
+        return Codebook(shares.astype(np.float32), "share of the charge [%]", placed=False)
+    having: Any = model
+    book = having.codebook
     shape = len(book), codec.tile_rows, codec.tile_cols
     # kept as counts + 1, 0 where there is no hit
     pictures = np.where(book > 0, book.astype(np.float32) - 1, np.float32(np.nan))
     return Codebook(pictures.reshape(shape))
 
 
+def _has_tiles(model: Any) -> bool:
+    needed = ((model, "codebook"), (model, "tokens"), (model.codec, "tile_rows"))
+    return all(hasattr(one, name) for one, name in needed)
+
+
+def _pictured(model: Any, digis: Digis) -> Any:
+    """How the first codebook that has pictures is used, None where there is none."""
+    books = model.usage(digis) if hasattr(model, "usage") else []
+    return next((used for used in books if used.pictures is not None), None)
+
+
 def usage_of(model: Model, digis: Digis) -> Usage:
     """Which codeword describes each tile of some events; the model must have a codebook."""
     having: Any = model
+    if not _has_tiles(model):
+        none = np.zeros(0, np.int64)
+        return Usage(digis, none.astype(np.int32), none, none, none, none, _pictured(model, digis))
     tiles, code = having.tokens(digis)
     frames = digis.frames
     frame = np.repeat(np.arange(len(frames.module)), np.diff(tiles.frame_offsets))
@@ -114,7 +129,7 @@ def usage_of(model: Model, digis: Digis) -> Usage:
         frames.module[frame].astype(np.int64),
         tiles.row.astype(np.int64) * having.codec.tile_rows,
         tiles.col.astype(np.int64) * having.codec.tile_cols,
-        len(having.codebook),
+        CodeUsage("tiles", np.bincount(code, minlength=len(having.codebook)).astype(np.int64)),
     )
 
 

@@ -49,7 +49,9 @@ class Gallery:
         self.figure.add_layout(self.scale.bar(), "right")
         self._ring = self.figure.rect([], [], 1, 1, fill_alpha=0, line_color=ACCENT, line_width=3)
         self._tips = [(label, f"@{key}{{0}}") for label, key in tips.items()]
-        self.figure.add_tools(hover([drawn], [*self._tips, ("adc of the pixel", "@image{whole}")]))
+        self.figure.add_tools(
+            hover([drawn], [*self._tips, ("value of the pixel", "@image{whole}")])
+        )
         self._then = then
         self._shape, self._across, self._n = (1, 1), 1, 0
         self.figure.on_event(Tap, self._tapped)

@@ -153,6 +153,12 @@ class ColourScale:
         self._bars.append(made)
         return made
 
+    def rename(self, title: str) -> None:
+        """Another quantity with its unit."""
+        self.title = title
+        for bar in self._bars:
+            bar.title = title
+
     def set(self, low: float, high: float, *, log: bool = False) -> None:
         """Ends of the scale; a logarithmic one begins at 1 at least."""
         self.linear.update(low=low, high=high)

@@ -123,7 +123,8 @@ class RatePlot:
             Legend(
                 items=[*legend, LegendItem(label="best at its rate", renderers=[self._front_line])],
                 orientation="horizontal", background_fill_alpha=0, border_line_alpha=0,
-                click_policy="hide", padding=2, spacing=12, margin=0, ncols=5,
+                click_policy="hide", padding=2, spacing=12, margin=0, ncols=3,
+                label_text_font_size="12px",
             ),
             "above",
         )  # fmt: skip
