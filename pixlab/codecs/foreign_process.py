@@ -6,8 +6,8 @@ damaged bytes, or they bring a compiler and signal handlers along.
     ask("sz3", "unpack", arrays) ──pipe──► foreign_child.py (one library, limited memory)
                                  ◄──────── arrays, or what went wrong
 
-A process stays for the next request; one that died, or that took too long and was ended, is
-replaced.
+A process stays for the next request. One that died is replaced, and the request that it died of is
+put once more to the new one; one that took too long is ended.
 """
 
 from __future__ import annotations
@@ -39,6 +39,10 @@ _PACE = 20_000.0  # bytes of the request a second beyond that
 
 class ForeignFailure(PixlabError):
     """The library refused, died or took too long."""
+
+
+class _Crash(ForeignFailure):
+    """It died."""
 
 
 @dataclass
@@ -90,8 +94,11 @@ class _Process:
         try:
             return talk()
         except (EOFError, OSError, ValueError) as error:
+            late = timer.finished.is_set()
             self.close()
-            raise ForeignFailure(f"{self.library} crashed or took too long") from error
+            if late:
+                raise ForeignFailure(f"{self.library} took longer than {seconds:.3g} s") from error
+            raise _Crash(f"{self.library} crashed") from error
         except BaseException:  # an interrupt in the middle of a message
             self.close()
             raise
@@ -139,14 +146,16 @@ def ask(library: str, verb: str, arrays: list[Array], **how: Any) -> list[Array]
     ForeignFailure
         If it refuses, crashes or takes too long.
     """
-    process = None
-    with _lock:
-        for i, one in enumerate(_idle):
-            if one.library == library and one.pid == os.getpid():  # not one of a forked parent
-                process = _idle.pop(i)
-                break
-    process = process or _start(library)
-    head, result = process.ask(verb, [np.ascontiguousarray(a) for a in arrays], **how)
+    columns = [np.ascontiguousarray(a) for a in arrays]
+    process = _waiting(library)
+    if process is not None:
+        try:
+            head, result = process.ask(verb, columns, **how)
+        except _Crash:  # a damaged file that it read before may have upset it: ask a new one
+            process = None
+    if process is None:
+        process = _start(library)
+        head, result = process.ask(verb, columns, **how)
     with _lock:
         _idle.append(process)
         _used.cpu += head["cpu"]
@@ -154,6 +163,15 @@ def ask(library: str, verb: str, arrays: list[Array], **how: Any) -> list[Array]
     if head["error"]:
         raise ForeignFailure(f"{library} says: {head['error']}")
     return result
+
+
+def _waiting(library: str) -> _Process | None:
+    """A process of this library that waits for requests, taken from the others."""
+    with _lock:
+        for i, one in enumerate(_idle):
+            if one.library == library and one.pid == os.getpid():  # not one of a forked parent
+                return _idle.pop(i)
+    return None
 
 
 @cache
