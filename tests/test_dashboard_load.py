@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 import sys
 
 import pytest
 
-from tests.visitors import Visitor, load, serving
+from tests.visitors import Visitor, load, run, serving
 
 SLIDER = "Codebook size (number of codes)"
 SIZES = range(4)
@@ -22,7 +21,7 @@ def server():
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="takes memory and times from /proc")
 def test_ten_visitors_change_models_without_error_and_memory_levels_off(server):
-    met = asyncio.run(load(server, visitors=10, changes=12, label=SLIDER, values=SIZES, pause=0.5))
+    met = run(load(server, visitors=10, changes=12, label=SLIDER, values=SIZES, pause=0.5))
     assert len(met.seconds) == 120
     half = len(met.resident) // 2
     # all is warm after half of it; what a visitor's page takes does not grow with what he does
@@ -38,7 +37,10 @@ def test_a_visitor_would_notice_an_error(server):
 
     async def visit():
         one = Visitor(server.address + "/?module=5")
-        await one.enter()
+        try:
+            await one.enter()
+        finally:
+            one.leave()
 
     with pytest.raises(AssertionError, match="module=5"):
-        asyncio.run(visit())
+        run(visit())

@@ -14,16 +14,24 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Coroutine, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from queue import Empty, Queue
-from typing import Any
+from typing import Any, TypeVar
 
 from tornado.httpclient import AsyncHTTPClient
 from tornado.websocket import WebSocketClientConnection, websocket_connect
 
 PATIENCE = 120.0  # seconds
+T = TypeVar("T")
+
+
+def run(visit: Coroutine[Any, Any, T]) -> T:
+    """Its result, from a thread of its own: a browser test before may have left a loop in this one."""
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(asyncio.run, visit).result()
 
 
 @dataclass
@@ -94,10 +102,11 @@ class Visitor:
     async def enter(self) -> None:
         """Load the page and all that is on it."""
         page = await AsyncHTTPClient().fetch(self.address, request_timeout=PATIENCE)
+        home = self.address.partition("/?")[0]
         found = re.search(r'"token":"([^"]+)"', page.body.decode())
         assert found is not None
         self._socket = await websocket_connect(
-            self.address.replace("http", "ws") + "/ws",
+            f"{home.replace('http', 'ws')}/ws",
             subprotocols=["bokeh", found.group(1)],
             max_message_size=1 << 30,
         )

@@ -12,6 +12,7 @@ import panel_material_ui as pmui
 import param
 from panel.io.notebook import push_notebook
 from panel.reactive import Syncable
+from panel.util import edit_readonly
 
 from pixlab.dashboards.controls import Controls, Headline
 from pixlab.dashboards.session import Session
@@ -143,14 +144,24 @@ def page(sources: Sequence[Source], problems: Sequence[PixlabError] = ()) -> pmu
         lambda event: session.param.update(theme="dark" if event.new else "light"), "dark_theme"
     )
 
+    # the page listens to whether the server is busy, for whomever: that would keep it, and all that
+    # hangs on it, for ever, and tell every visitor, at a cost, of what any of them does
+    for watcher in list(pn.state.param.watchers.get("busy", {}).get("value", [])):
+        if getattr(getattr(watcher.fn, "__self__", None), "self_or_cls", None) is whole:
+            pn.state.param.unwatch(watcher)
+    document = pn.state.curdoc
+
+    def tell_busy(event: Any) -> None:
+        if pn.state.curdoc is document:
+            with edit_readonly(whole):
+                whole.busy = event.new
+
+    telling = pn.state.param.watch(tell_busy, "busy")
+
     def leave(context: Any) -> None:
-        """End what the visitor has begun; and the page must not go on to listen to Panel's state,
-        which would keep it, and all that hangs on it, for ever.
-        """
+        """End what the visitor has begun."""
         board.close()
-        for watcher in list(pn.state.param.watchers.get("busy", {}).get("value", [])):
-            if getattr(getattr(watcher.fn, "__self__", None), "self_or_cls", None) is whole:
-                pn.state.param.unwatch(watcher)
+        pn.state.param.unwatch(telling)
 
     if pn.state.curdoc is not None:
         pn.state.on_session_destroyed(leave)

@@ -298,9 +298,9 @@ def test_a_picture_is_saved_with_its_title_and_its_origin(visit, server):
 def test_a_tapped_point_is_chosen_in_every_view(visit, server, made):
     page = visit(server, view="Rate-distortion", metric="charge_rms")
     page.until(lambda: page.figure("curve"), "the curve is there")
-    page.settle()
     for row, codec in ((0, "lossless"), (1, "patch-vq")):
         at = made["bits_per_digi"][row], 100 * made["charge_rms"][row]
+        page.settle()  # two clicks at once would be a double click
         page.page.mouse.click(*page.place("curve", *at))
         label = made["label"][row]
         page.until(
