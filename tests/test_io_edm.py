@@ -252,6 +252,8 @@ class TestGuess:
         # a hundred modules whose hits all lie in the smaller matrix
         assert guess(zero, both, zero, zero, zero) == (DETECTORS["phase1"], ())
         assert guess(zero, both, zero + 160, zero, zero).detector.name == "phase2"
+        one = np.where(np.arange(len(both)) == 3, 160, 0)
+        assert guess(zero, both, one, zero, zero) == (DETECTORS["phase1"], ())  # an error to name
         assert guess(zero, both, zero, zero + 433, zero + 9).detector.name == "phase2"
         assert guess(zero, both, zero + 670, zero, zero + 9).detector.name == "phase2-25x100"
 

@@ -17,7 +17,7 @@ from pixlab.errors import UnknownModuleError
 __all__ = ["ENOUGH", "Guess", "guess"]
 
 ENOUGH = 200  # modules with digis that are looked at
-_CERTAIN = 20  # modules all of whose hits lie in the smaller of two matrices: it is not the larger
+_CERTAIN = 20  # modules whose hits lie in the smaller of two matrices: it is not the larger
 
 
 class Guess(NamedTuple):
@@ -56,10 +56,12 @@ def guess(
     begin = np.flatnonzero(np.append(True, (np.diff(event) != 0) | (detid[1:] != detid[:-1])))
     event, detid = event[begin], detid[begin]
     row, col, adc = (_largest(values, begin) for values in (row, col, adc))
-    known, outside = {}, {}
+    known, outside, astray = {}, {}, {}
     for detector in ordered:
-        unknown, beyond = _misfits(detector, detid, row, col, adc)
-        known[detector.name], outside[detector.name] = not unknown.any(), unknown | beyond
+        unknown, beyond, too_large = _misfits(detector, detid, row, col, adc)
+        known[detector.name] = not unknown.any()
+        outside[detector.name] = unknown | beyond | too_large
+        astray[detector.name] = int((beyond & ~unknown & ~too_large).sum())
     if any(known[name] for name in prefer if name in known):
         ordered = [d for d in ordered if d.name in prefer]
     best = min(ordered, key=lambda d: outside[d.name].sum())
@@ -77,7 +79,13 @@ def guess(
     families = {d.detid.tobytes(): d for d in reversed(fitting)}.values()
     kinds = sorted(families, key=fitting.index)
     modules = len(np.unique(event.astype(np.int64) << 32 | detid.astype(np.int64)))
-    if len(kinds) > 1 and modules >= _CERTAIN:
+    if modules >= _CERTAIN:
+        # a few modules outside the smaller matrix are its errors, to be named, not the larger one
+        kinds += [
+            d
+            for d in ordered
+            if known[d.name] and 0 < outside[d.name].sum() == astray[d.name] <= modules // _CERTAIN
+        ]
         kinds = [min(kinds, key=lambda d: _pixels(d, detid))]
     return Guess(kinds[0], tuple(d.name for d in kinds[1:]))
 
@@ -94,15 +102,14 @@ def _misfits(
     row: NDArray[Any],
     col: NDArray[Any],
     adc: NDArray[Any],
-) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """Which modules are not of the detector, and which have hits where it has no pixel."""
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_], NDArray[np.bool_]]:
+    """Which modules are not of the detector, which have hits where it has no pixel, or counts."""
     if detid[0] < detector.detid[0] or detid[0] > detector.detid[-1]:  # far from it: be quick
         all_of_them = np.ones(len(detid), bool)
-        return all_of_them, all_of_them
+        return all_of_them, all_of_them, all_of_them
     place = np.minimum(np.searchsorted(detector.detid, detid), len(detector) - 1)
-    beyond = (row < 0) | (col < 0) | (adc < 0) | (adc > detector.adc_max)
-    beyond |= (row >= detector.rows[place]) | (col >= detector.cols[place])
-    return detector.detid[place] != detid, beyond
+    beyond = (row < 0) | (col < 0) | (row >= detector.rows[place]) | (col >= detector.cols[place])
+    return detector.detid[place] != detid, beyond, (adc < 0) | (adc > detector.adc_max)
 
 
 def _pixels(detector: Detector, detid: NDArray[Any]) -> int:
