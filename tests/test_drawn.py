@@ -17,7 +17,7 @@ from pixlab.plots.bins import pair_bins, spectrum_bins
 from pixlab.plots.codebook import codebook_of, tile_gallery, usage_of
 from pixlab.plots.overview import PROJECTIONS, Cloud, extent, has_places, rasterize
 from pixlab.plots.pixels import busiest_window, colour_top, outlines, pixel_table
-from pixlab.plots.points import pareto_front
+from pixlab.plots.points import Points, pareto_front
 from pixlab.plots.tiles import module_sums, place_modules
 from tests.helpers import full_module, random_digis, small_detector
 
@@ -280,6 +280,24 @@ def test_the_front_is_what_nothing_beats(good):
     front = pareto_front(rate, value, good)
     assert set(front.tolist()) == expected
     assert (np.diff(rate[front]) > 0).all()
+
+
+@pytest.mark.parametrize(
+    ("view", "log", "expected"),
+    [
+        ((0.0, 40.0), False, [(5.0, "transparent"), (10.0, "analysis"), (15.0, "loose")]),
+        ((0.0, 400.0), False, [(15.0, "transparent, analysis, loose")]),
+        ((8.0, 12.0), False, [(10.0, "analysis")]),
+        ((1e-9, 1e9), True, [(15.0, "transparent, analysis, loose")]),
+    ],
+)
+def test_lines_that_are_close_have_one_text(
+    view: tuple[float, float], log: bool, expected: list[tuple[float, str]]
+) -> None:
+    limits = {"transparent": 5.0, "analysis": 10.0, "loose": 15.0}
+    none = np.zeros(0)
+    points = Points(none, none, none, none, "", "zero", {}, limits)
+    assert points.named_limits(view, log) == expected
 
 
 # -- codebooks --------------------------------------------------------------------------------

@@ -202,14 +202,19 @@ class HitMaps:
                 what = "Decoded" if quantity == "decoded" else "Difference"
                 rate = data.value(row, "bits_per_digi")
                 card.tell(f"{what} · {data.label(row)} · {rate:.2f} bits/digi", _HELP[quantity])
+            else:
+                rate = data.value(0, "bits_per_digi") * data.value(0, "ratio_root_zstd4")
+                known = "" if np.isnan(rate) else f" · in ROOT ZSTD-4 {rate:.2f} bits/digi"
+                card.tell(f"Original{known}")
         if anew:
             self._grid[:] = [grid(*((1, card) for *_, card in self._several), narrowest=250)]
 
     def _one_of_several(self, place: int, kind: str) -> tuple[Hits, str, Card]:
         hits = Hits(*self._zoom)
         name = f"several-{place}" if place else "several-original"
-        drawing = figure_pane(hits.map_of(name, kind, height=290))
-        return hits, kind, Card(name, "Original", _HELP[kind], drawing)
+        figure = hits.map_of(name, kind, height=290)
+        figure.xaxis.ticker.desired_num_ticks = 3  # there is room for no more
+        return hits, kind, Card(name, "Original", _HELP[kind], figure_pane(figure))
 
     def __panel__(self) -> Any:
         return pn.Column(self.mode, self._place, sizing_mode="stretch_width", margin=0)

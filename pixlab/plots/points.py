@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Points", "pareto_front", "sweep_points"]
 
+_CLOSE = 0.045  # lines at this share of an axis from each other would have one text on the other
 _ROOT = {"ratio_root_zstd4": "ROOT ZSTD-4", "ratio_root_lzma4": "ROOT LZMA-4"}
 
 
@@ -65,6 +66,29 @@ class Points:
     def front(self) -> NDArray[np.intp]:
         """Rows that no other row beats, by growing rate."""
         return pareto_front(self.rate, self.value, self.good)
+
+    def named_limits(self, view: tuple[float, float], log: bool = False) -> list[tuple[float, str]]:
+        """Limits that are seen, and what is written at each; one text for lines that are close.
+
+        Parameters
+        ----------
+        view : (float, float)
+            Ends of the axis of values.
+        log : bool
+            Whether it is logarithmic.
+        """
+        seen = {name: y for name, y in self.limits.items() if view[0] <= y <= view[1]}
+        ends = np.log(view) if log else np.asarray(view)
+        found: list[tuple[float, str]] = []
+        last = -np.inf
+        for name, limit in sorted(seen.items(), key=lambda item: item[1]):
+            place = ((np.log(limit) if log else limit) - ends[0]) / (ends[1] - ends[0])
+            if place - last < _CLOSE:
+                found[-1] = limit, f"{found[-1][1]}, {name}"
+            else:
+                found.append((limit, name))
+            last = place
+        return found
 
 
 def sweep_points(table: pandas.DataFrame, metric: str) -> Points:

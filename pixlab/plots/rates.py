@@ -157,11 +157,12 @@ def _drawn(
             f"{of} ",
             **text,
         )
-    for preset, limit in found.limits.items():
+    names = dict(found.named_limits(y_view, logy))
+    for limit in found.limits.values():
         if y_view[0] <= limit <= y_view[1]:
             text = {"text_align": "right", "text_baseline": "bottom"}
             y = limit * 1.02 if logy else limit + 0.008 * (y_view[1] - y_view[0])
-            lines += _line(hv, hv.HLine(limit), x_view[1], y, f"{preset} ", **text)
+            lines += _line(hv, hv.HLine(limit), x_view[1], y, f"{names.get(limit, '')} ", **text)
     return hv.Overlay([*lines, *parts, points]).opts(
         **style(
             xlabel="rate [bits/digi]",
@@ -182,7 +183,7 @@ def _view(
 ) -> tuple[tuple[float, float], tuple[float, float]]:
     """Axis ranges that hold the points, ROOT's rates and, on a linear axis, zero."""
     rates = [float(r) for r in (*rate, *extra) if np.isfinite(r)] or [0.0, 1.0]
-    values = [float(v) for v in value if np.isfinite(v) and (v > 0 or not logy)] or [0.0, 1.0]
+    values = [float(v) for v in value if np.isfinite(v) and (v > 0 or not logy)] or [0.5, 1.0]
     x_pad = 0.06 * (max(rates) - min(rates)) or 0.5
     low, high = min(values), max(values)
     if logy:

@@ -63,7 +63,7 @@ class RatePlot:
         self.figure.xaxis.ticker = FixedTicker(ticks=_TICKS)
         self.figure.xgrid.ticker = self.figure.xaxis.ticker
         self.figure.xaxis.major_label_overrides = {t: str(t) for t in _TICKS}
-        self._lines(floors, x, y)
+        self._lines(floors, x, y, log)
         self._front(y[0])
         rows = np.arange(len(points.rate))
         self.settings = ColumnDataSource(
@@ -140,7 +140,7 @@ class RatePlot:
         )
 
     def _lines(
-        self, floors: dict[str, float], x: tuple[float, float], y: tuple[float, float]
+        self, floors: dict[str, float], x: tuple[float, float], y: tuple[float, float], log: bool
     ) -> None:
         look: dict[str, Any] = {"line_color": GREY, "line_width": 1}
         words: dict[str, Any] = {"text_color": GREY, "text_font_size": "11px"}
@@ -153,14 +153,15 @@ class RatePlot:
                     text_baseline="bottom", x_offset=-2, **words,
                 )
             )  # fmt: skip
-        for name, limit in self.points.limits.items():
-            if y[0] <= limit <= y[1]:
-                self.figure.add_layout(
-                    Span(location=limit, dimension="width", line_dash="dashed", **look)
-                )
-                self.figure.add_layout(
-                    Label(x=x[0], y=limit, text=f" {name}", text_baseline="bottom", **words)
-                )
+        for limit in self.points.limits.values():
+            level = Span(location=limit, dimension="width", line_dash="dashed", **look)
+            self.figure.add_layout(level)
+        # beyond all points there is room, up to the lines of ROOT
+        free = max(_finite(self.points.rate, positive=True)) if self.points.root else x[0]
+        for limit, name in self.points.named_limits(y, log):
+            self.figure.add_layout(
+                Label(x=free, y=limit, x_offset=8, text=name, text_baseline="bottom", **words)
+            )
 
 
 def view(
