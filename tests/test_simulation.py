@@ -119,6 +119,13 @@ def test_other_seed_other_events():
     assert simulate(1, pileup=5, seed=3) != simulate(1, pileup=5, seed=4)
 
 
+def test_blocks_of_events_are_those_of_the_whole():
+    whole = simulate(5, pileup=2, seed=3)
+    assert simulate(2, pileup=2, seed=3, first=3) == whole[3:]
+    with pytest.raises(PixlabError, match="first must be a whole number"):
+        simulate(1, seed=3, first=-1)
+
+
 def test_independent_of_the_number_of_threads():
     assert simulate(7, pileup=5, seed=3, threads=1) == simulate(7, pileup=5, seed=3, threads=3)
 

@@ -15,6 +15,7 @@ from pixlab.cli.show import pairs
 if TYPE_CHECKING:
     from pixlab.digis import Digis
     from pixlab.io import Lost
+    from pixlab.progress import Progress
 
 __all__ = [
     "COMMANDS",
@@ -31,6 +32,7 @@ __all__ = [
     "tolerance",
 ]
 
+_SIMULATED = 100  # events that are held at a time
 OUTPUT = click.Path(path_type=Path, dir_okay=False)
 
 
@@ -241,14 +243,30 @@ def simulate(out: Path, n_events: int, truth: Path | None, **options: Any) -> No
     from pixlab.io import write
     from pixlab.simulation import simulate as run
 
+    digis = 0
+
+    def made() -> Iterator[Digis]:
+        nonlocal digis
+        for first in range(0, max(n_events, 1), _SIMULATED):
+            n = min(_SIMULATED, n_events - first)
+            block = run(n, first=first, progress=part(first, n), **options)
+            digis += block.n_digis
+            yield block
+
+    def part(first: int, n: int) -> Progress:
+        return lambda done, text: progress(
+            (first + n * done) / n_events, f"event {first + round(n * done)} of {n_events}"
+        )
+
     with bar("simulate") as progress:
         if truth is None:
-            digis = run(n_events, progress=progress, **options)
+            write(made(), out)
         else:
-            digis, happened = run(n_events, truth=True, progress=progress, **options)
+            events, happened = run(n_events, truth=True, progress=progress, **options)
+            digis = events.n_digis
             happened.save(truth)
-    write(digis, out)
-    click.echo(f"{out}: {len(digis):,} events, {digis.n_digis:,} digis")
+            write(events, out)
+    click.echo(f"{out}: {n_events:,} events, {digis:,} digis")
     if truth is not None:
         particles, crossings = (len(t["event"]) for t in (happened.particles, happened.crossings))
         click.echo(f"{truth}: {particles:,} particles, {crossings:,} crossings")

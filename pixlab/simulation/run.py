@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from pixlab.detectors import Detector, get_detector
 from pixlab.digis import Digis
 from pixlab.errors import PixlabError
-from pixlab.progress import Progress
+from pixlab.progress import Progress, tell
 from pixlab.simulation.conditions import Conditions, conditions_of, per_layer
 
 if TYPE_CHECKING:
@@ -37,6 +37,7 @@ def simulate(
     *,
     pileup: float = ...,
     seed: int,
+    first: int = ...,
     detector: str | Detector = ...,
     generator: str = ...,
     fixed_pileup: bool = ...,
@@ -51,6 +52,7 @@ def simulate(
     *,
     pileup: float = ...,
     seed: int,
+    first: int = ...,
     detector: str | Detector = ...,
     generator: str = ...,
     fixed_pileup: bool = ...,
@@ -64,6 +66,7 @@ def simulate(
     *,
     pileup: float = 60,
     seed: int,
+    first: int = 0,
     detector: str | Detector = "phase1",
     generator: str = "builtin",
     fixed_pileup: bool = False,
@@ -75,7 +78,7 @@ def simulate(
     """Minimum-bias events at 14 TeV in a CMS pixel detector.
 
     The same seed gives the same events, whatever the number of threads; event ``i`` does not
-    depend on how many events follow it.
+    depend on the others, so that many can be made in blocks, or on several machines.
 
     Parameters
     ----------
@@ -85,6 +88,8 @@ def simulate(
         Mean number of collisions in each.
     seed : int
         Seed of the random numbers, 0 or larger.
+    first : int
+        Which event of that seed is the first.
     detector : str or Detector
         ``"phase1"`` (linear response, 135 e a count), ``"phase1-uniform"`` (the same with pixels of
         one size), ``"phase1-run3"`` (tanh response, Run-3 thresholds), ``"phase2"`` or
@@ -122,7 +127,7 @@ def simulate(
     2
     """
     n_events = _whole("n_events", n_events)
-    seed = _whole("seed", seed)
+    seed, first = _whole("seed", seed), _whole("first", first)
     try:
         pileup = float(pileup)
     except (TypeError, ValueError) as error:
@@ -139,12 +144,13 @@ def simulate(
     detector = get_detector(detector)
     conditions = conditions_of(detector) if conditions is None else conditions
     event = _event_function(detector, conditions, truth)
-    crossings = _bunch_crossings(n_events, seed, pileup, fixed_pileup, generator, conditions)
+    crossings = _bunch_crossings(
+        range(first, first + n_events), seed, pileup, fixed_pileup, generator, conditions
+    )
     results: list[EventResult] = []
     for result in _in_order(event, crossings, workers):
         results.append(result)
-        if progress is not None:
-            progress(len(results) / n_events, f"event {len(results)} of {n_events}")
+        tell(progress, len(results) / n_events, f"event {len(results)} of {n_events}")
     digis = _digis(detector, results)
     if not truth:
         return digis
@@ -170,7 +176,7 @@ def _processors() -> int:
 
 
 def _bunch_crossings(
-    n_events: int,
+    events: range,
     seed: int,
     pileup: float,
     fixed: bool,
@@ -186,7 +192,7 @@ def _bunch_crossings(
         from pixlab.simulation.pythia import Pythia8
 
         source = Pythia8(conditions)
-    for i in range(n_events):
+    for i in events:
         rng = np.random.Generator(np.random.PCG64(np.random.SeedSequence(seed, spawn_key=(i,))))
         collisions = round(pileup) if fixed else int(rng.poisson(pileup))
         yield rng, collisions if source is None else source(rng, collisions)
