@@ -21,6 +21,7 @@ KNOBS = {
     "cluster-vq drawn": {"target": "loose"},
     "residual-vq": {"codebook_size": 64, "residual_size": 32},
     "residual-vq drawn": {"codebook_size": 64, "target": "loose", "product": True},
+    "vqvae": {"codebook_size": 64, "stages": 2},
 }
 
 

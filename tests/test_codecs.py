@@ -50,6 +50,12 @@ VARIANTS = {
         {"codebook_size": 8, "residual_size": 4},
         {"stages": 3, "product": True, "residual_size": 16, "target": "loose"},
     ],
+    "pca": [{}, {"latents": 2, "step": 2.0, "compact": True}],
+    "autoencoder": [{"latents": 3, "width": 8, "epochs": 2}],
+    "vqvae": [
+        {"codebook_size": 12, "epochs": 2, "width": 4},
+        {"codebook_size": 400, "stages": 2, "quantizer": "fsq", "epochs": 1, "tolerance": "loose"},
+    ],
 }
 CASES = [(key, knobs) for key in CODECS for knobs in VARIANTS[key]]
 LOSSLESS = {"lossless", "zstd", "lzma", "blosc2", "pcodec", "root"}

@@ -277,23 +277,76 @@ def simulate(out: Path, n_events: int, truth: Path | None, **options: Any) -> No
 @source
 @click.argument("model", type=OUTPUT)
 @reading
+@click.option(
+    "--checkpoint",
+    type=OUTPUT,
+    help="Of a codec that trains: written after each epoch, and gone on from. Default: MODEL.training, "
+    "removed in the end.",
+)
+@click.option(
+    "--device",
+    type=click.Choice(["auto", "cpu", "cuda"]),
+    default="auto",
+    show_default=True,
+    help="Where a codec trains.",
+)
+@click.option("--log", type=OUTPUT, help="Write the log of a training to this .csv file.")
+@click.option(
+    "--stream",
+    is_flag=True,
+    help="Read SOURCE anew in each epoch of a training, for files larger than memory (vqvae).",
+)
 def fit(
     codec: str,
     source: Path,
     model: Path,
-    **options: Any,
+    events: slice | None,
+    branch: str | None,
+    detector: str | None,
+    checkpoint: Path | None,
+    device: str,
+    log: Path | None,
+    stream: bool,
+    **knobs: Any,
 ) -> None:
     """Learn a codebook, or what else a codec needs.
 
-    `pixlab fit CODEC --help` lists the knobs of a codec.
+    `pixlab fit CODEC --help` lists the knobs of a codec. A training that was stopped goes on where it
+    was when the same command is given again.
     """
-    how, knobs = split(options)
+    from pixlab.codecs.trained import Trained, TrainedModel
+    from pixlab.codecs.vqvae import VQVAE
+
     made = codec_from(codec, knobs)
-    digis = load(source, **how)
+    if not isinstance(made, Trained) and (checkpoint or log or device != "auto"):
+        raise click.UsageError(f"codec '{codec}' does not train: no --checkpoint, --device, --log")
+    if stream and not isinstance(made, VQVAE):
+        raise click.UsageError(f"codec '{codec}' needs its events in memory: no --stream")
+    how = {"events": events, "branch": branch, "detector": detector}
+    digis: Any = _Anew(source, how) if stream else load(source, **how)
+    training: dict[str, Any] = {}
+    kept = checkpoint or model.with_name(f"{model.name}.training")
+    if isinstance(made, Trained):
+        training = {"checkpoint": kept, "device": device}
     with bar(f"fit {codec}") as progress:
-        fitted = made.fit(digis, progress=progress)
+        fitted = made.fit(digis, progress=progress, **training)
     fitted.save(model)
-    click.echo(f"{model}: {codec}, {model.stat().st_size:,} bytes, fitted on {len(digis):,} events")
+    if log is not None and isinstance(fitted, TrainedModel):
+        fitted.log.to_csv(log, index=False)
+    if training and checkpoint is None:
+        kept.unlink(missing_ok=True)
+    n = "a stream of" if stream else f"{len(digis):,}"
+    click.echo(f"{model}: {codec}, {model.stat().st_size:,} bytes, fitted on {n} events")
+
+
+class _Anew:
+    """The blocks of a file, read anew each time that they are gone through."""
+
+    def __init__(self, source: Path, how: dict[str, Any]) -> None:
+        self._source, self._how = source, how
+
+    def __iter__(self) -> Iterator[Digis]:
+        return blocks(self._source, **self._how)
 
 
 @click.command(cls=KnobCommand)

@@ -7,6 +7,7 @@ import os
 import zlib
 from pathlib import Path
 
+from pixlab.codecs.autoencoder import Autoencoder, AutoencoderModel, LatentModel
 from pixlab.codecs.base import Chunk, Codec, Model, Stream
 from pixlab.codecs.cluster_vq import ClusterVQ, ClusterVQModel
 from pixlab.codecs.foreign import Blosc2, Foreign, ForeignModel, Lzma, Pcodec, Zstd
@@ -15,15 +16,22 @@ from pixlab.codecs.foreign_root import Root, RootModel
 from pixlab.codecs.foreign_sz3 import SZ3, SZ3Model
 from pixlab.codecs.lossless import Lossless, LosslessModel
 from pixlab.codecs.patch_vq import PatchVQ, PatchVQModel
+from pixlab.codecs.pca import PCA
+from pixlab.codecs.pretrained import path as pretrained_path
+from pixlab.codecs.pretrained import pretrained
 from pixlab.codecs.residual_vq import ResidualVQ, ResidualVQModel
 from pixlab.codecs.scalar import ScalarModel, ScalarQuantizer
 from pixlab.codecs.usage import CodeUsage
+from pixlab.codecs.vqvae import VQVAE, VQVAEModel
 from pixlab.detectors import Detector
 from pixlab.errors import FormatError, PixlabError
 
 __all__ = ["CODECS", "Chunk", "ClusterVQ", "CodeUsage", "Codec", "Lossless", "Model", "PatchVQ"]
 __all__ += [
+    "PCA",
     "SZ3",
+    "VQVAE",
+    "Autoencoder",
     "Blosc2",
     "Foreign",
     "Lzma",
@@ -43,6 +51,9 @@ _MODELS: dict[str, tuple[type[Codec], type[Model]]] = {
     PatchVQ.key: (PatchVQ, PatchVQModel),
     ClusterVQ.key: (ClusterVQ, ClusterVQModel),
     ResidualVQ.key: (ResidualVQ, ResidualVQModel),
+    VQVAE.key: (VQVAE, VQVAEModel),
+    Autoencoder.key: (Autoencoder, AutoencoderModel),
+    PCA.key: (PCA, LatentModel),
     Zstd.key: (Zstd, ForeignModel),
     Lzma.key: (Lzma, ForeignModel),
     Blosc2.key: (Blosc2, ForeignModel),
@@ -79,7 +90,13 @@ def make_codec(name: str, **knobs: object) -> Codec:
 
 
 def load_model(path: str | os.PathLike[str]) -> Model:
-    """Read a model that `Model.save` wrote.
+    """Read a model that `Model.save` wrote, or one that comes with pixlab.
+
+    Parameters
+    ----------
+    path : path
+        A file, or a name of `pixlab.codecs.pretrained`, as ``phase1-vqvae-1024``; a file of that
+        name goes first.
 
     Raises
     ------
@@ -89,12 +106,17 @@ def load_model(path: str | os.PathLike[str]) -> Model:
         If it is damaged or no model.
     """
     path = Path(path)
+    if not path.exists():
+        path = pretrained_path(str(path)) or path
     try:
         if path.stat().st_size > _MAX_MODEL:
             raise FormatError(f"{path} is too large for a model")
         data = path.read_bytes()
     except OSError as error:
-        raise PixlabError(f"cannot read {path}: {error.strerror}", "check the path") from error
+        names = ", ".join(pretrained())
+        raise PixlabError(
+            f"cannot read {path}: {error.strerror}", f"check the path; models by name are {names}"
+        ) from error
     return unpack_model(data, str(path))
 
 

@@ -35,7 +35,7 @@ from pixlab.errors import FormatError, PixlabError
 from pixlab.premixing import ELECTRONS_PER_ADC, THRESHOLD
 from pixlab.progress import Progress
 
-__all__ = ["ClusterVQ", "ClusterVQModel"]
+__all__ = ["ClusterVQ", "ClusterVQModel", "Fitting"]
 
 Array = NDArray[Any]
 
@@ -129,7 +129,7 @@ class ClusterVQ(ContextCodec):
         """
         if digis.n_digis == 0:
             raise PixlabError("there is no digi to learn from", "fit on other events")
-        return _Fitting(self, digis).run(progress)
+        return Fitting(self, digis).run(progress)
 
 
 class ClusterVQModel(ContextModel):
@@ -239,8 +239,15 @@ class ClusterVQModel(ContextModel):
         return merge(base, *self._drawn.decode(chunk.n_events, n_drawn, chunk.sections))
 
 
-class _Fitting:
+class Fitting:
     """What `ClusterVQ.fit` does."""
+
+    tries = _TRIES
+
+    @property
+    def reserve(self) -> NDArray[np.float64]:
+        """What share of the tolerance to use."""
+        return _RESERVE if self.codec.plan.coded else np.ones(3)
 
     def __init__(self, codec: ClusterVQ, digis: Digis) -> None:
         self.codec, self.digis, detector = codec, digis, digis.detector
@@ -272,13 +279,11 @@ class _Fitting:
     def run(self, progress: Progress | None) -> ClusterVQModel:
         codec = self.codec
         part = self.digis[: max(1, int(np.searchsorted(self.digis.offsets, _ENOUGH)))]
-        if codec.plan.coded:
-            aim, strictness = codec.allowed * _RESERVE, _LENIENT
-        else:
-            aim, strictness = codec.allowed, _STRICT
-        search = StepSearch(self._first_steps(), aim, strictness=strictness)
+        aim = codec.allowed * self.reserve
+        strictness = _LENIENT if codec.plan.coded else _STRICT
+        search = StepSearch(self.first_steps(), aim, strictness=strictness)
         steps = search.steps
-        for i in range(_TRIES):
+        for i in range(self.tries):
             trial = search.steps
             model = self._model(part, trial)
             errors = self._errors(model, part)
@@ -287,7 +292,7 @@ class _Fitting:
                 steps, chosen = trial, model
             self.arrays |= model.arrays  # the next try begins where this one ended
             if progress:
-                progress((i + 1) / (_TRIES + 1), "spacings")
+                progress((i + 1) / (self.tries + 1), "spacings")
             if done:
                 break
         return chosen if len(part) == len(self.digis) else self._model(self.digis, steps)
@@ -305,7 +310,7 @@ class _Fitting:
         arrays |= KeptCoder.learn(self.layout, digis, arrays, codec.kept_plan, **self.learning)
         return codec.model_type(codec, detector, arrays)
 
-    def _first_steps(self) -> Array:
+    def first_steps(self) -> Array:
         """Spacings to begin with: float64[LAYERS, 3]."""
         pitch = pitch_of(self.digis.detector)
         first = np.empty((LAYERS, 3))

@@ -123,6 +123,15 @@ class KeptCoder:
         )  # fmt: skip
 
     @staticmethod
+    def describe(
+        layout: Layout, digis: Digis, arrays: Mapping[str, Array]
+    ) -> tuple[KeptSubjects, NDArray[np.int64], NDArray[np.float32]]:
+        """Clusters of digis, their `moments.shifts` and their `codebook.canvases_of`."""
+        painter = _Painter(layout, digis.detector, arrays, ShapePlan(True))
+        of = painter.subjects(digis)
+        return of, shifts(of.pixels, painter.places, digis.adc), painter.canvases(of)
+
+    @staticmethod
     def learn_texture(clusters: Clusters) -> dict[str, Array]:
         """The arrays of a texture that suits these clusters."""
         digis = clusters.digis
@@ -239,6 +248,34 @@ class KeptCoder:
         painter.paint(of, charge, offsets, faint, adc)
         adc[as_is] = counts
         return of.clusters.digis.with_adc(adc)
+
+    def clusters_of(self, digis: Digis) -> KeptSubjects:
+        """The clusters of digis, whose counts are not looked at."""
+        return self._painter.subjects(digis)
+
+    def repaint(
+        self, of: KeptSubjects, charge: Array, offsets: Array, explicit: Array, faint: Array
+    ) -> Digis:
+        """Paint clusters but for explicit ones, which keep the counts that their digis have.
+
+        Raises
+        ------
+        FormatError
+            If a cluster cannot be painted and is not explicit.
+        """
+        if not (explicit | self._painter.paintable(of)).all():
+            raise FormatError("a cluster that cannot be painted is not explicit")
+        digis = of.clusters.digis
+        adc = np.array(digis.adc)
+        self._painter.paint(of, np.where(explicit, -1, charge), offsets, faint, adc)
+        as_is = explicit[of.clusters.label]
+        adc[as_is] = digis.adc[as_is]
+        return digis.with_adc(adc)
+
+    @property
+    def pale(self) -> int:
+        """Counts below are faint."""
+        return self._painter.pale
 
     def _decode_explicit(self, of: KeptSubjects, section: bytes) -> tuple[Array, Array]:
         """Which clusters are explicit, and the counts of their digis."""

@@ -1,4 +1,4 @@
-"""The three ways to tell shapes, chosen by a plan: a lattice, a codebook, a codebook in stages."""
+"""The ways to tell shapes, chosen by a plan: a lattice, a codebook, one in stages, learned tokens."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from pixlab.codecs.codes import CodeCoder
 from pixlab.codecs.lattice import LatticeCoder
 from pixlab.codecs.residuals import ResidualCoder, Stages
 from pixlab.codecs.subjects import Shapes, Subjects
+from pixlab.codecs.tokens import TokenCoder
 from pixlab.codecs.usage import CodeUsage
 from pixlab.detectors import Detector
 
@@ -25,12 +26,14 @@ class ShapePlan(NamedTuple):
     """How shapes are told.
 
     ``coded``: by pictures of a codebook, not by points of a lattice; ``stages``: what follows the
-    picture, None for nothing; ``seed``: of codebooks.
+    picture, None for nothing; ``seed``: of codebooks; ``tokens``: stages of learned tokens, in place
+    of all that, 0 for none.
     """
 
     coded: bool
     stages: Stages | None = None
     seed: int = 1
+    tokens: int = 0
 
 
 class ShapeNames(NamedTuple):
@@ -71,8 +74,10 @@ class ShapeCoder:
         arrays: Mapping[str, Array],
         n_features: int,
     ) -> None:
-        self._coder: LatticeCoder | CodeCoder | ResidualCoder
-        if not plan.coded:
+        self._coder: LatticeCoder | CodeCoder | ResidualCoder | TokenCoder
+        if plan.tokens:
+            self._coder = TokenCoder(names.code, arrays, n_features, plan.tokens)
+        elif not plan.coded:
             self._coder = LatticeCoder(names.axes, arrays, n_features, names.slope)
         elif plan.stages is None:
             self._coder = CodeCoder(names.code, arrays, n_features, make_codebook(arrays, detector))
@@ -85,6 +90,8 @@ class ShapeCoder:
     @staticmethod
     def needs(plan: ShapePlan, names: ShapeNames) -> tuple[str, ...]:
         """Arrays that a model must have, besides the codebook of pictures."""
+        if plan.tokens:
+            return TokenCoder.needs(names.code, plan.tokens)
         if not plan.coded:
             return LatticeCoder.needs(names.axes)
         if plan.stages is None:
@@ -110,6 +117,10 @@ class ShapeCoder:
         ``like`` has the codebook where shapes are coded, and may have arrays to begin with.
         """
         learning: dict[str, Any] = {"rate_weight": rate_weight, "reuse": reuse}
+        if plan.tokens:
+            return TokenCoder.learn(
+                names.code, subjects, logs, offsets, plan.tokens, like=like, **learning
+            )
         if not plan.coded:
             return LatticeCoder.learn(
                 names.axes, subjects, logs, offsets, slope=names.slope, like=like, **learning
@@ -131,7 +142,7 @@ class ShapeCoder:
     ) -> Shapes:
         """What is said of shapes with these barycentres and `codebook.canvases_of`."""
         args = subjects, logs, offsets
-        if isinstance(self._coder, LatticeCoder):
+        if isinstance(self._coder, (LatticeCoder, TokenCoder)):
             return self._coder.tell(*args, rate_weight=rate_weight)
         return self._coder.tell(*args, canvases, rate_weight=rate_weight)
 
@@ -146,6 +157,8 @@ class ShapeCoder:
             return []
         asked = ~explicit
         escaped += int(explicit.sum())
+        if isinstance(self._coder, TokenCoder):
+            return self._coder.usage(subjects, shapes, asked, escaped)
         found = [self._coder.usage(shapes.picture[asked & (shapes.picture >= 0)], escaped)]
         if isinstance(self._coder, ResidualCoder):
             asked &= subjects.free > 0

@@ -16,6 +16,7 @@ from pixlab.plots.points import sweep_points
 from pixlab.plots.rates import rate_distortion, verdict_front
 from pixlab.plots.residuals import hit_residuals, track_residuals
 from pixlab.plots.spectra import spectrum_ratio
+from pixlab.plots.training import LiveTraining, training
 from pixlab.plots.validation import (
     cluster_change,
     layer_metric,
@@ -25,6 +26,7 @@ from pixlab.plots.validation import (
 )
 
 __all__ = [
+    "LiveTraining",
     "cluster_change",
     "code_pictures",
     "code_usage",
@@ -42,6 +44,7 @@ __all__ = [
     "spectrum_ratio",
     "sweep_points",
     "track_residuals",
+    "training",
     "verdict_front",
     "verdict_points",
 ]

@@ -1,0 +1,400 @@
+"""`VQVAE`: clusters whose shape is told by a token that a network learned to choose and to read.
+
+::
+
+    clusters ──┬─ hit map, charge, faint pixels        as in `ClusterVQ`
+               └─ barycentre ──► token ──► codes, put in place by a network of the context
+
+Fitting trains a vector-quantised variational autoencoder (`pixlab.networks.shapes`) and then
+turns its decoder into integers. What is saved decodes without torch and without floats.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Iterator
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import param
+from numpy.typing import NDArray
+
+from pixlab.codecs.cluster_vq import ClusterVQ, ClusterVQModel, Fitting
+from pixlab.codecs.conditioner import BINS, bins_of, learn_edges
+from pixlab.codecs.features import CLUSTER_FEATURES
+from pixlab.codecs.kept import KeptClusters, KeptCoder
+from pixlab.codecs.latents import digis_of, tokens_of
+from pixlab.codecs.lattice import fill_in_gain
+from pixlab.codecs.layers import ONE, to_integers
+from pixlab.codecs.shapes import ShapePlan
+from pixlab.codecs.tokens import KINDS, LEAST_AXIS, NETWORK, UNSAID, TokenCoder
+from pixlab.codecs.trained import LOG, Trained, TrainedModel, log_array
+from pixlab.codecs.usage import CodeUsage
+from pixlab.digis import Digis
+from pixlab.errors import PixlabError
+from pixlab.progress import Progress
+
+if TYPE_CHECKING:
+    import awkward
+
+    from pixlab.networks.shape_task import Examples
+
+__all__ = ["VQVAE", "VQVAEModel"]
+
+Array = NDArray[Any]
+
+LOG_COLUMNS: tuple[str, ...] = (
+    "epoch",
+    "error",
+    "bits",
+    "commitment",
+    "held_out_error",
+    "held_out_bits",
+)
+LOG_COLUMNS += ("perplexity", "usage")
+_ENOUGH = 400_000  # digis that contexts and spacings are learned from
+_UNIT = 4096  # of spacings, a pitch
+_FINER = np.array([0.95, 0.87, 0.93])  # than those of a lattice, spacings have to be
+_RESERVE = np.array([1.0, 0.97, 0.97])  # of the tolerance, for events that are not fitted on
+_FEWEST = 2  # codes of a codebook
+
+
+class VQVAE(Trained, ClusterVQ):
+    """Vector quantisation of clusters with a learned encoder, codebook and decoder."""
+
+    key = "vqvae"
+
+    codebook_size = param.Integer(
+        default=1024,
+        bounds=(6, 65536),
+        doc="number of codes of each stage, of all kinds of clusters",
+    )
+    stages = param.Integer(
+        default=1, bounds=(1, 4), doc="number of codebooks whose codes are added (residual VQ)"
+    )
+    quantizer: Any = param.Selector(
+        default="vq",
+        objects=["vq", "fsq"],
+        doc="codes follow what they are chosen for, or stay on a grid (finite scalar quantisation)",
+    )
+    width = param.Integer(default=32, bounds=(4, 128), doc="hidden units of the network")
+    charge_error = param.Number(
+        default=None,
+        bounds=(0.005, 0.5),
+        allow_None=True,
+        doc="rms error of cluster charges to aim at, as a fraction; by default what the tolerance allows",
+    )
+    hits: Any = param.Selector(
+        default="exact", objects=["exact"], constant=True, doc="the hit map is kept"
+    )
+
+    @property
+    def plan(self) -> ShapePlan:
+        """How shapes are told."""
+        return ShapePlan(False, None, self.seed, self.stages)
+
+    @property
+    def allowed(self) -> NDArray[np.float64]:
+        """Rms errors to aim at: of charge, along rows and columns in um."""
+        allowed = super().allowed
+        return allowed if self.charge_error is None else np.array([self.charge_error, *allowed[1:]])
+
+    @property
+    def model_type(self) -> type[ClusterVQModel]:
+        """What fitting gives."""
+        return VQVAEModel
+
+    def fit(
+        self,
+        digis: Digis | Iterable[Digis],
+        *,
+        progress: Progress | None = None,
+        checkpoint: Path | None = None,
+        device: str = "auto",
+        on_epoch: Callable[[list[dict[str, float]]], object] | None = None,
+    ) -> VQVAEModel:
+        """Train the network, then choose spacings and learn contexts.
+
+        Parameters
+        ----------
+        digis : Digis or iterable of Digis
+            Events; or blocks of events, which are gone through again in each epoch, so that they
+            need not fit into memory. Then it must be possible to iterate several times.
+        progress : callable, optional
+            Told losses, perplexity and how far it is.
+        checkpoint : Path, optional
+            Written after each epoch. If it exists, training goes on from there.
+        device : str
+            ``auto``, ``cpu`` or ``cuda``.
+        on_epoch : callable, optional
+            Called with the log so far after each epoch, as `pixlab.plots.LiveTraining` is.
+
+        Raises
+        ------
+        PixlabError
+            If there is nothing to learn from, or the checkpoint is of another training.
+        """
+        blocks: Iterable[Digis] = [digis] if isinstance(digis, Digis) else digis
+        if iter(blocks) is blocks:
+            raise PixlabError(
+                "training goes through the events several times, and these can be read only once",
+                "give a list of blocks, or an object whose __iter__ opens the file anew",
+            )
+        sample = _first(blocks)
+        fitting = _Fitting(self, sample)
+        training = _Training(self, fitting, blocks)
+        fitting.arrays |= training.run(checkpoint, device, _share(progress, 0.0, 0.7), on_epoch)
+        fitted = fitting.run(_share(progress, 0.7, 1.0))
+        assert isinstance(fitted, VQVAEModel)
+        return fitted
+
+
+class VQVAEModel(ClusterVQModel, TrainedModel):
+    """A fitted `VQVAE`."""
+
+    codec: VQVAE
+
+    log_columns = LOG_COLUMNS
+
+    @property
+    def needs(self) -> tuple[str, ...]:  # type: ignore[override]
+        """Names of arrays that must be there."""
+        return (*super().needs, LOG)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.check_log()
+
+    def usage(self, digis: Digis) -> list[CodeUsage]:
+        """How often each token is chosen, stage by stage; escaped are clusters coded as they are."""
+        self.check(digis)
+        return self._kept.usage(self.tell(digis))
+
+    def tokens(self, digis: Digis) -> awkward.Array:
+        """The discrete latents of `digis`: an awkward array [event][cluster], see `latents`.
+
+        ``model.from_tokens(model.tokens(digis)) == model.quantize(digis)``; as parquet with
+        `latents.write_tokens`.
+
+        Raises
+        ------
+        PixlabError
+            If the digis are of another detector.
+        """
+        self.check(digis)
+        return tokens_of(self, digis)
+
+    def from_tokens(self, tokens: awkward.Array) -> Digis:
+        """The digis that latents mean, which `tokens` or a generative model made.
+
+        Raises
+        ------
+        PixlabError
+            If latents contradict each other or the detector.
+        """
+        return digis_of(self, tokens)
+
+    def export_onnx(self, folder: str | os.PathLike[str]) -> tuple[Path, Path]:
+        """Write ``encoder.onnx`` and ``decoder.onnx``, see `pixlab.networks.onnx`.
+
+        Raises
+        ------
+        PixlabError
+            If the package ``onnx`` is not installed, or the files cannot be written.
+        """
+        from pixlab.networks.onnx import Tables, export
+
+        coder = self.token_coder
+        network = coder.network
+        return export(Tables(network.bins, network.weights, coder.books, LEAST_AXIS), Path(folder))
+
+    def tell(self, digis: Digis) -> KeptClusters:
+        """What is said of the clusters of digis."""
+        return self._tell(digis)[0]
+
+    @property
+    def kept(self) -> KeptCoder:
+        """The way to code clusters."""
+        return self._kept
+
+    @property
+    def pale(self) -> int:
+        """Counts below are faint."""
+        return self._kept.pale
+
+    @cached_property
+    def token_coder(self) -> TokenCoder:
+        """The way to tell shapes."""
+        return TokenCoder("code", self.arrays, CLUSTER_FEATURES, self.codec.stages)
+
+
+class _Fitting(Fitting):
+    """What follows the training: a search that begins near where it ends with tokens."""
+
+    tries = 16  # which tokens are cheap changes from try to try, for a while
+    reserve = _RESERVE
+
+    def first_steps(self) -> Array:
+        """Spacings to begin with."""
+        return super().first_steps() * _FINER
+
+
+class _Training:
+    """What `VQVAE.fit` does with torch."""
+
+    def __init__(self, codec: VQVAE, fitting: Fitting, blocks: Iterable[Digis]) -> None:
+        self._codec, self._fitting = codec, fitting
+        self._arrays = fitting.arrays | {"steps": fitting.first_steps()}
+        features, moments, kind = self._describe(fitting.digis)[:3]
+        self._edges = learn_edges(features)
+        self._bins = bins_of(self._edges)
+        self._sizes = _allot(moments, kind, codec.codebook_size)
+        self.blocks = _Blocks(self, blocks)
+
+    def _describe(self, digis: Digis) -> tuple[Array, Array, Array, Array, Array]:
+        """Features, moments, kinds, canvases and weights of the clusters that have a shape."""
+        of, moments, canvases = KeptCoder.describe(self._fitting.layout, digis, self._arrays)
+        subjects = of.subjects
+        fill_in_gain(subjects, np.rint(4096 * np.log2(np.maximum(moments[:, 0], 1))).astype(int))
+        own = np.flatnonzero((subjects.free > 0) & (moments[:, 0] > 0))
+        free = subjects.free[own, None] & np.array([1, 2]) > 0
+        weight = np.where(free, _UNIT / subjects.steps[own, 1:], 0.0)
+        features = np.ascontiguousarray(subjects.features[own, :-UNSAID])
+        kind = np.searchsorted(KINDS, subjects.free[own])
+        return features, moments[own], kind, canvases[own], weight
+
+    def examples(self, digis: Digis) -> Examples:
+        """Clusters as the networks see them."""
+        from pixlab.networks.shape_task import Examples
+
+        features, moments, kind, canvases, weight = self._describe(digis)
+        rows = np.stack([b[f] for b, f in zip(self._bins, features.T, strict=True)], axis=1)
+        windows = np.rint(np.clip(canvases, 0, 1) * 255).astype(np.uint8).reshape(-1, 2, 4, 8)
+        return Examples(
+            rows.astype(np.int32),
+            windows,
+            moments[:, 0],
+            (moments[:, 1:] / ONE).astype(np.float32),
+            weight.astype(np.float32),
+            kind.astype(np.int64),
+        )
+
+    def run(
+        self,
+        checkpoint: Path | None,
+        device: str,
+        progress: Progress | None,
+        on_epoch: Callable[[list[dict[str, float]]], object] | None,
+    ) -> dict[str, Array]:
+        """Train, and give the arrays of a model."""
+        import torch
+
+        from pixlab.networks.shape_task import ShapeTask
+        from pixlab.networks.shapes import ShapeNetwork
+        from pixlab.networks.training import device_of, train
+
+        codec = self._codec
+        with torch.random.fork_rng():
+            torch.manual_seed(codec.seed)
+            network = ShapeNetwork(
+                self._edges.shape[0] * BINS,
+                [self._sizes] * codec.stages,
+                codec.width,
+                fixed=codec.quantizer == "fsq",
+            )
+        task = ShapeTask(
+            network,
+            self.blocks,
+            rate_weight=codec.rate_weight,
+            epochs=codec.epochs,
+            seed=codec.seed,
+            device=device_of(device),
+        )
+        about = codec.knobs() | {"data": self.blocks.fingerprint, "kinds": self._sizes}
+        log = train(task, codec.plan_of(codec.seed, checkpoint, about), progress, on_epoch)
+        found: dict[str, Array] = {f"{NETWORK}.edges": self._edges}
+        for name, value in network.weights().items():
+            found[f"{NETWORK}.{name}"] = to_integers(value.detach().cpu().numpy())
+        for s in range(codec.stages):
+            for i, kind in enumerate(KINDS):
+                codes = network.book(s, i).codes.cpu().numpy()
+                found[f"code.{s}.{'-rcb'[kind]}.book"] = _book(codes, kind)
+        found[LOG] = log_array(log, LOG_COLUMNS)
+        return found
+
+
+class _Blocks:
+    """Examples of blocks of events, made anew in each pass unless they are few."""
+
+    def __init__(self, training: _Training, blocks: Iterable[Digis]) -> None:
+        self._training, self._blocks = training, blocks
+        self._kept: list[Examples] | None = None
+        if isinstance(blocks, list):
+            self._kept = [training.examples(block) for block in blocks]
+
+    def __iter__(self) -> Iterator[Examples]:
+        if self._kept is not None:
+            return iter(self._kept)
+        return (self._training.examples(block) for block in self._blocks)
+
+    @property
+    def fingerprint(self) -> str:
+        """Hash of the first block of examples."""
+        import hashlib
+
+        first = next(iter(self))
+        return hashlib.sha256(first.target.tobytes() + first.bins.tobytes()).hexdigest()[:16]
+
+
+def _first(blocks: Iterable[Digis]) -> Digis:
+    """The first events, enough to learn contexts from.
+
+    Raises
+    ------
+    PixlabError
+        If there is no digi.
+    """
+    found: list[Digis] = []
+    for block in blocks:
+        found.append(block)
+        if sum(d.n_digis for d in found) >= _ENOUGH:
+            break
+    if not any(d.n_digis for d in found):
+        raise PixlabError("there is no digi to learn from", "fit on other events")
+    return found[0] if len(found) == 1 else Digis.concatenate(found)
+
+
+def _allot(moments: Array, kind: Array, size: int) -> list[int]:
+    """Codes of each kind: in the cube root of the number of clusters, the square root for planes.
+
+    On a line errors fall with the square of the number of codes, in a plane with their number.
+    """
+    counts = np.bincount(kind, minlength=len(KINDS)).astype(float)
+    spread = [
+        moments[kind == i, 1:].std() / ONE if counts[i] > 1 else 0.0 for i in range(len(KINDS))
+    ]
+    weights = (counts * np.square(spread)) ** np.array([1 / 3, 1 / 3, 1 / 2])
+    if not weights.any():
+        weights = np.ones(len(KINDS))
+    sizes = np.maximum(np.floor(weights / weights.sum() * size), _FEWEST).astype(int)
+    sizes[-1] = max(size - sizes[0] - sizes[1], _FEWEST)
+    return [int(n) for n in sizes]
+
+
+def _book(codes: Array, kind: int) -> NDArray[np.int16]:
+    """Codes as a decoder has them, sorted so that neighbours are alike."""
+    both = np.zeros((len(codes), 2))
+    both[:, {1: [0], 2: [1], 3: [0, 1]}[kind]] = codes
+    strips = max(int(np.sqrt(len(codes))), 1) if kind == 3 else 1
+    strip = np.argsort(np.argsort(both[:, 0], kind="stable")) * strips // len(codes)
+    order = np.lexsort((both[:, 1], strip)) if kind != 1 else np.argsort(both[:, 0], kind="stable")
+    return to_integers(both[order])
+
+
+def _share(progress: Progress | None, begin: float, end: float) -> Progress | None:
+    """The same progress for a part of the work."""
+    if progress is None:
+        return None
+    return lambda done, what: progress(begin + (end - begin) * done, what)

@@ -1,0 +1,223 @@
+"""Encoder and decoder of a `VQVAE` as ONNX graphs, which onnxruntime and others run.
+
+::
+
+    decoder: features int64[n, 20], tokens int64[n, stages] ──► barycentre int64[n, 2], 1/256 pitch
+    encoder: features int64[n, 20], barycentre int64[n, 2], spacing double[n, 2],
+             kind int64[n] ──► tokens int64[n, stages]
+
+The graphs compute whole numbers in double precision, where sums and products of these sizes are
+exact, so the decoder agrees with the codec's to the last bit. The encoder chooses the codes that
+are decoded nearest, stage by stage; the codec also weighs what tokens cost.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pixlab.errors import PixlabError
+
+__all__ = ["Tables", "export"]
+
+Array = NDArray[Any]
+_OPSET, _IR = 17, 8
+_FAR = 1e30
+
+
+class Tables:
+    """What the graphs hold.
+
+    Parameters
+    ----------
+    bins : int64[features, 256]
+        Row of the embeddings of each feature and value.
+    weights : tuple of arrays
+        embed, hidden, hidden_bias, out, out_bias, in 1/256.
+    books : list of lists of int64[codes, 2]
+        Codes of each stage and kind: along rows, along columns, along both.
+    least_axis : int
+        Of the axes of a frame, 1/256.
+    """
+
+    def __init__(
+        self,
+        bins: Array,
+        weights: tuple[Array, ...],
+        books: list[list[Array]],
+        least_axis: int,
+    ) -> None:
+        self.bins, self.weights, self.books, self.least_axis = bins, weights, books, least_axis
+
+
+def export(tables: Tables, folder: Path) -> tuple[Path, Path]:
+    """Write ``encoder.onnx`` and ``decoder.onnx``.
+
+    Raises
+    ------
+    PixlabError
+        If the package ``onnx`` is not installed, or the files cannot be written.
+    """
+    try:
+        import onnx
+    except ImportError as error:
+        raise PixlabError(
+            "the package 'onnx' is not installed", "pip install 'pixlab[onnx]'"
+        ) from error
+    paths = folder / "encoder.onnx", folder / "decoder.onnx"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for path, graph in zip(paths, (_encoder(tables), _decoder(tables)), strict=True):
+            onnx.checker.check_model(graph)
+            onnx.save(graph, str(path))
+    except OSError as error:
+        raise PixlabError(f"cannot write to {folder}: {error.strerror}") from error
+    return paths
+
+
+class _Graph:
+    """Nodes and constants under construction."""
+
+    def __init__(self) -> None:
+        self.nodes: list[Any] = []
+        self.constants: list[Any] = []
+
+    def constant(self, value: Any, kind: Any = np.float64) -> str:
+        """A name for a constant."""
+        from onnx import numpy_helper
+
+        name = f"c{len(self.constants)}"
+        self.constants.append(numpy_helper.from_array(np.asarray(value, kind), name))
+        return name
+
+    def add(self, op: str, *inputs: str, **attributes: Any) -> str:
+        """A node; the name of what comes out."""
+        from onnx import helper
+
+        name = f"x{len(self.nodes)}"
+        self.nodes.append(helper.make_node(op, list(inputs), [name], **attributes))
+        return name
+
+    def shifted(self, x: str) -> str:
+        """Divided by 256, rounded down."""
+        return self.add("Floor", self.add("Mul", x, self.constant(1 / 256)))
+
+    def column(self, x: str, i: int) -> str:
+        """One column: [n]."""
+        return self.add("Gather", x, self.constant(i, np.int64), axis=1)
+
+    def model(self, inputs: dict[str, tuple[Any, list[Any]]], out: str, name: str) -> Any:
+        """The finished model, whose output is int64."""
+        from onnx import TensorProto, helper
+
+        self.nodes.append(helper.make_node("Cast", [out], [name], to=TensorProto.INT64))
+        given = [helper.make_tensor_value_info(k, t, shape) for k, (t, shape) in inputs.items()]
+        result = helper.make_tensor_value_info(name, TensorProto.INT64, ["n", None])
+        graph = helper.make_graph(self.nodes, name, given, [result], self.constants)
+        return helper.make_model(
+            graph,
+            opset_imports=[helper.make_opsetid("", _OPSET)],
+            ir_version=_IR,
+            producer_name="pixlab",
+        )
+
+
+def _frames(g: _Graph, tables: Tables) -> list[str]:
+    """Centre and axes of codes, from ``features``."""
+    embed, hidden, hidden_bias, out, out_bias = tables.weights
+    n_features = len(tables.bins)
+    flat = g.add(
+        "Add", "features", g.constant(256 * np.arange(n_features)[None], np.int64)
+    )  # place in the table of bins
+    rows = g.add("Gather", g.constant(tables.bins.ravel(), np.int64), flat)
+    each = g.add("Gather", g.constant(embed), rows, axis=0)
+    x = g.add("ReduceSum", each, g.constant([1], np.int64), keepdims=0)
+    x = g.add("Relu", x)
+    x = g.shifted(g.add("MatMul", x, g.constant(hidden)))
+    x = g.add("Relu", g.add("Add", x, g.constant(hidden_bias)))
+    x = g.shifted(g.add("MatMul", x, g.constant(out)))
+    x = g.add("Add", x, g.constant(out_bias))
+    up, along, a, b, d = (g.column(x, i) for i in range(5))
+    least = g.constant(tables.least_axis)
+    return [up, along, g.add("Max", a, least), b, g.add("Max", d, least)]
+
+
+def _place(g: _Graph, frame: list[str], y: str, x: str) -> tuple[str, str]:
+    """Where codes are put."""
+    up, along, a, b, d = frame
+    row = g.add("Add", up, g.shifted(g.add("Mul", a, y)))
+    both = g.add("Add", g.add("Mul", b, y), g.add("Mul", d, x))
+    return row, g.add("Add", along, g.shifted(both))
+
+
+def _decoder(tables: Tables) -> Any:
+    from onnx import TensorProto
+
+    g = _Graph()
+    frame = _frames(g, tables)
+    code: list[str] = []
+    for s, books in enumerate(tables.books):
+        all_codes = np.concatenate(books)
+        mine = g.add("Gather", g.constant(all_codes), g.column("tokens", s), axis=0)
+        code = [g.add("Add", before, g.column(mine, i)) for i, before in enumerate(code)] or [
+            g.column(mine, i) for i in range(2)
+        ]
+    row, col = _place(g, frame, *code)
+    sizes = [len(book) for book in tables.books[0]]
+    free = np.repeat(np.array([[1, 0], [0, 1], [1, 1]]), sizes, axis=0)
+    moves = g.add("Gather", g.constant(free), g.column("tokens", 0), axis=0)
+    last = g.constant([1], np.int64)
+    both = [g.add("Unsqueeze", v, last) for v in (row, col)]
+    offsets = g.add("Mul", g.add("Concat", *both, axis=1), moves)
+    integers = TensorProto.INT64
+    inputs: dict[str, tuple[Any, list[Any]]] = {
+        "features": (integers, ["n", len(tables.bins)]),
+        "tokens": (integers, ["n", len(tables.books)]),
+    }
+    return g.model(inputs, offsets, "barycentre")
+
+
+def _encoder(tables: Tables) -> Any:
+    from onnx import TensorProto
+
+    g = _Graph()
+    last = g.constant([1], np.int64)
+    frame = [g.add("Unsqueeze", v, last) for v in _frames(g, tables)]
+    wish = g.add("Cast", "barycentre", to=TensorProto.DOUBLE)
+    wished = [g.add("Unsqueeze", g.column(wish, i), last) for i in range(2)]
+    spacing = [g.add("Unsqueeze", g.column("spacing", i), last) for i in range(2)]
+    # a row of squared weights and of forbidden codes for each kind
+    free = g.add("Gather", g.constant([[1, 0], [0, 1], [1, 1]]), "kind", axis=0)
+    moves = [g.add("Unsqueeze", g.column(free, i), last) for i in range(2)]
+    before: list[str] = [g.constant([[0.0]]), g.constant([[0.0]])]
+    chosen = []
+    for books in tables.books:
+        codes = np.concatenate(books)
+        kinds = np.repeat(np.arange(3), [len(book) for book in books])
+        y = g.add("Add", before[0], g.constant(codes[None, :, 0]))
+        x = g.add("Add", before[1], g.constant(codes[None, :, 1]))
+        cost = g.add(
+            "Gather", g.constant(np.where(kinds == np.arange(3)[:, None], 0, _FAR)), "kind", axis=0
+        )
+        for i, place in enumerate(_place(g, frame, y, x)):
+            off = g.add("Div", g.add("Sub", place, wished[i]), spacing[i])
+            cost = g.add("Add", cost, g.add("Mul", g.add("Mul", off, off), moves[i]))
+        token = g.add("ArgMin", cost, axis=1, keepdims=1)
+        chosen.append(token)
+        code = g.add("Gather", g.constant(codes), g.add("Squeeze", token, last), axis=0)
+        before = [
+            g.add("Add", b, g.add("Unsqueeze", g.column(code, i), last))
+            for i, b in enumerate(before)
+        ]
+    tokens = g.add("Concat", *chosen, axis=1) if len(chosen) > 1 else chosen[0]
+    integers = TensorProto.INT64
+    inputs: dict[str, tuple[Any, list[Any]]] = {
+        "features": (integers, ["n", len(tables.bins)]),
+        "barycentre": (integers, ["n", 2]),
+        "spacing": (TensorProto.DOUBLE, ["n", 2]),
+        "kind": (integers, ["n"]),
+    }
+    return g.model(inputs, tokens, "tokens")

@@ -1,0 +1,85 @@
+"""Train the models that come with pixlab: ``python scripts/train_pretrained.py [SIZE …]``.
+
+Codebooks for the CMS Phase-1 detector, learned from events that `pixlab.simulate` makes, and
+measured on others. Figures are printed and go into ``pixlab/codecs/pretrained/README.md``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from pathlib import Path
+
+import numpy as np
+
+import pixlab
+from pixlab.codecs import VQVAE
+from pixlab.codecs.pretrained import FOLDER
+from pixlab.progress import progress_bar
+from pixlab.study import evaluate
+
+EPOCHS = {64: 20, 256: 25, 1024: 20, 4096: 8}
+TRAINING = {"n_events": 12, "pileup": 60, "seed": 1001, "detector": "phase1"}
+TEST = {"n_events": 6, "pileup": 60, "seed": 2002, "detector": "phase1"}
+LIMIT = 2_000_000  # bytes, all models
+COLUMNS = ("bits_per_digi", "charge_rms", "shift_row", "shift_col", "inside")
+
+
+def main() -> None:
+    """Train, save and measure each size."""
+    parser = argparse.ArgumentParser(description="Train the models that come with pixlab.")
+    parser.add_argument("sizes", nargs="*", type=int, metavar="SIZE", help="default: all")
+    sizes = parser.parse_args().sizes or [*EPOCHS]
+    training, test = pixlab.simulate(**TRAINING), pixlab.simulate(**TEST)
+    figures_file = FOLDER / "figures.json"
+    figures = json.loads(figures_file.read_text()) if figures_file.exists() else {}
+    for size in sizes:
+        name = f"phase1-vqvae-{size}"
+        started = time.process_time()
+        with progress_bar(name) as progress:
+            codec = VQVAE(codebook_size=size, epochs=EPOCHS[size])
+            model = codec.fit(training, progress=progress, device="cpu")
+        seconds = time.process_time() - started
+        file = FOLDER / f"{name}.safetensors"
+        model.save(file)
+        row = evaluate(model, test)
+        usage = model.usage(test)[0]
+        figures[str(size)] = {
+            **{k: row[k] if isinstance(row[k], str) else round(row[k], 4) for k in COLUMNS},
+            "used": round(float(np.mean(usage.counts > 0)), 4),
+            "perplexity": round(usage.perplexity, 1),
+            "cpu_seconds": round(seconds),
+            "bytes": file.stat().st_size,
+        }
+        print(name, figures[str(size)], flush=True)
+    figures = {k: figures[k] for k in sorted(figures, key=int)}
+    figures_file.write_text(json.dumps(figures, indent=1) + "\n")
+    (FOLDER / "README.md").write_text(_table(figures))
+    total = sum(file.stat().st_size for file in Path(FOLDER).glob("*.safetensors"))
+    print(f"{total:,} bytes together")
+    if total > LIMIT:
+        raise SystemExit(f"more than {LIMIT:,}")
+
+
+def _table(figures: dict[str, dict[str, object]]) -> str:
+    lines = [
+        "# Models that come with pixlab",
+        "VQ-VAE codebooks for the CMS Phase-1 pixel detector, tolerance `transparent`. Made by",
+        f"`python scripts/train_pretrained.py` from {TRAINING['n_events']} events of `pixlab.simulate` at a",
+        f"pile-up of {TRAINING['pileup']} (seed {TRAINING['seed']}), measured on {TEST['n_events']} others (seed {TEST['seed']}).",
+        "",
+        "| model | bits/digi | charge rms | shift, rows / columns, um | inside | codes used | perplexity | bytes | CPU s |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- | --- |",
+    ]
+    for size, f in figures.items():
+        lines.append(
+            f"| phase1-vqvae-{size} | {f['bits_per_digi']} | {f['charge_rms']} | {f['shift_row']} / "
+            f"{f['shift_col']} | {f['inside']} | {f['used']:.1%} | {f['perplexity']} | {f['bytes']:,} | "
+            f"{f['cpu_seconds']} |"
+        )
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    main()
