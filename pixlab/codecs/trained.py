@@ -41,6 +41,7 @@ class Trained(param.Parameterized):
         """The `pixlab.networks.training.Plan` of these knobs."""
         from pixlab.networks.training import Plan
 
+        checkpoint = None if checkpoint is None else Path(checkpoint)
         return Plan(self.epochs, self.patience, self.learning_rate, seed, checkpoint, dict(about))
 
 

@@ -293,7 +293,7 @@ class _Training:
 
         from pixlab.networks.shape_task import ShapeTask
         from pixlab.networks.shapes import ShapeNetwork
-        from pixlab.networks.training import device_of, train
+        from pixlab.networks.training import device_of, one_thread, train
 
         codec = self._codec
         with torch.random.fork_rng():
@@ -304,16 +304,17 @@ class _Training:
                 codec.width,
                 fixed=codec.quantizer == "fsq",
             )
-        task = ShapeTask(
-            network,
-            self.blocks,
-            rate_weight=codec.rate_weight,
-            epochs=codec.epochs,
-            seed=codec.seed,
-            device=device_of(device),
-        )
         about = codec.knobs() | {"data": self.blocks.fingerprint, "kinds": self._sizes}
-        log = train(task, codec.plan_of(codec.seed, checkpoint, about), progress, on_epoch)
+        with one_thread():
+            task = ShapeTask(
+                network,
+                self.blocks,
+                rate_weight=codec.rate_weight,
+                epochs=codec.epochs,
+                seed=codec.seed,
+                device=device_of(device),
+            )
+            log = train(task, codec.plan_of(codec.seed, checkpoint, about), progress, on_epoch)
         found: dict[str, Array] = {f"{NETWORK}.edges": self._edges}
         for name, value in network.weights().items():
             found[f"{NETWORK}.{name}"] = to_integers(value.detach().cpu().numpy())

@@ -17,12 +17,13 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
+from threadpoolctl import threadpool_limits
 from torch import Tensor, nn
 
 from pixlab.errors import FormatError, PixlabError
 from pixlab.progress import Progress, tell
 
-__all__ = ["Plan", "Task", "device_of", "train"]
+__all__ = ["Plan", "Task", "device_of", "one_thread", "train"]
 
 _MOST_GRADIENT = 5.0
 
@@ -116,7 +117,7 @@ def train(
     best = _copy(network)
     if plan.checkpoint is not None and plan.checkpoint.exists():
         best, log = _restore(plan, network, optimiser, generator)
-    with _one_thread():
+    with one_thread():
         for epoch in range(len(log), plan.epochs):
             if _stalled(log, plan.patience):
                 break
@@ -186,12 +187,13 @@ def _words(row: dict[str, float], epochs: int) -> str:
 
 
 @contextmanager
-def _one_thread() -> Iterator[None]:
+def one_thread() -> Iterator[None]:
     """Sums in one order, so that the same seed gives the same weights on any number of cores."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        yield
+        with threadpool_limits(1):  # those of scikit-learn
+            yield
     finally:
         torch.set_num_threads(before)
 
