@@ -19,8 +19,9 @@ from pixlab.codecs.pretrained import FOLDER
 from pixlab.progress import progress_bar
 from pixlab.study import evaluate
 
-EPOCHS = {64: 20, 256: 25, 1024: 20, 4096: 8}
-TRAINING = {"n_events": 12, "pileup": 60, "seed": 1001, "detector": "phase1"}
+# codes -> epochs at most, events
+RECIPES = {64: (20, 6), 256: (25, 12), 1024: (20, 12), 4096: (8, 6)}
+TRAINING = {"pileup": 60, "seed": 1001, "detector": "phase1"}
 TEST = {"n_events": 6, "pileup": 60, "seed": 2002, "detector": "phase1"}
 LIMIT = 2_000_000  # bytes, all models
 COLUMNS = ("bits_per_digi", "charge_rms", "shift_row", "shift_col", "inside")
@@ -30,15 +31,16 @@ def main() -> None:
     """Train, save and measure each size."""
     parser = argparse.ArgumentParser(description="Train the models that come with pixlab.")
     parser.add_argument("sizes", nargs="*", type=int, metavar="SIZE", help="default: all")
-    sizes = parser.parse_args().sizes or [*EPOCHS]
-    training, test = pixlab.simulate(**TRAINING), pixlab.simulate(**TEST)
+    sizes = parser.parse_args().sizes or [*RECIPES]
+    test = pixlab.simulate(**TEST)
     figures_file = FOLDER / "figures.json"
     figures = json.loads(figures_file.read_text()) if figures_file.exists() else {}
     for size in sizes:
-        name = f"phase1-vqvae-{size}"
+        name, (epochs, n_events) = f"phase1-vqvae-{size}", RECIPES[size]
+        training = pixlab.simulate(n_events, **TRAINING)
         started = time.process_time()
         with progress_bar(name) as progress:
-            codec = VQVAE(codebook_size=size, epochs=EPOCHS[size])
+            codec = VQVAE(codebook_size=size, epochs=epochs)
             model = codec.fit(training, progress=progress, device="cpu")
         seconds = time.process_time() - started
         file = FOLDER / f"{name}.safetensors"
@@ -50,6 +52,7 @@ def main() -> None:
             "used": round(float(np.mean(usage.counts > 0)), 4),
             "perplexity": round(usage.perplexity, 1),
             "cpu_seconds": round(seconds),
+            "events": n_events,
             "bytes": file.stat().st_size,
         }
         print(name, figures[str(size)], flush=True)
@@ -66,17 +69,17 @@ def _table(figures: dict[str, dict[str, object]]) -> str:
     lines = [
         "# Models that come with pixlab",
         "VQ-VAE codebooks for the CMS Phase-1 pixel detector, tolerance `transparent`. Made by",
-        f"`python scripts/train_pretrained.py` from {TRAINING['n_events']} events of `pixlab.simulate` at a",
-        f"pile-up of {TRAINING['pileup']} (seed {TRAINING['seed']}), measured on {TEST['n_events']} others (seed {TEST['seed']}).",
+        f"`python scripts/train_pretrained.py` from events of `pixlab.simulate` at a pile-up of {TRAINING['pileup']}",
+        f"(seed {TRAINING['seed']}), measured on {TEST['n_events']} others (seed {TEST['seed']}); seconds are of fitting.",
         "",
-        "| model | bits/digi | charge rms | shift, rows / columns, um | inside | codes used | perplexity | bytes | CPU s |",
-        "| --- | --- | --- | --- | --- | --- | --- | --- | --- |",
+        "| model | bits/digi | charge rms | shift, rows / columns, um | inside | codes used | perplexity | bytes | events fitted on | CPU s |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |",
     ]
     for size, f in figures.items():
         lines.append(
             f"| phase1-vqvae-{size} | {f['bits_per_digi']} | {f['charge_rms']} | {f['shift_row']} / "
             f"{f['shift_col']} | {f['inside']} | {f['used']:.1%} | {f['perplexity']} | {f['bytes']:,} | "
-            f"{f['cpu_seconds']} |"
+            f"{f['events']} | {f['cpu_seconds']} |"
         )
     return "\n".join(lines) + "\n"
 

@@ -67,7 +67,7 @@ class VQVAE(Trained, ClusterVQ):
     key = "vqvae"
 
     codebook_size = param.Integer(
-        default=1024,
+        default=256,
         bounds=(6, 65536),
         doc="number of codes of each stage, of all kinds of clusters",
     )
