@@ -36,10 +36,11 @@ class Bench:
         self.clusters = len(pixlab.cluster(test, thresholds=False))
         self.rows: list[dict[str, Any]] = []
 
-    def run(self, what: str, key: str, size: int, seed: int, **knobs: Any) -> dict[str, Any]:
+    def run(self, what: str, key: str, **knobs: Any) -> dict[str, Any]:
         """Fit and measure one setting."""
         start = time.process_time()
         model = make_codec(key, **knobs).fit(self.training)
+        size, seed = knobs.get("codebook_size", 0), knobs.get("seed", 1)
         row = {"what": what, "codes": size, "seed": seed, "fit_cpu_s": time.process_time() - start}
         found = evaluate(model, self.test)
         row |= {k: found[k] for k in COLUMNS}
@@ -56,12 +57,12 @@ class Bench:
     def size(self, size: int, seed: int) -> None:
         """The three settings with so many codes."""
         knobs = {"codebook_size": size, "seed": seed}
-        means = self.run("k-means", "cluster-vq", size, seed, **knobs)
+        means = self.run("k-means", "cluster-vq", **knobs)
         knobs |= {"epochs": EPOCHS}
-        learned = self.run("VQ-VAE", "vqvae", size, seed, **knobs)
+        learned = self.run("VQ-VAE", "vqvae", **knobs)
         saved = (means["bits_per_digi"] - learned["bits_per_digi"]) * self.test.n_digis
         error = max(1.03 * 0.05 * 2 ** -(saved / self.clusters), 0.005)
-        self.run("VQ-VAE, bits of k-means", "vqvae", size, seed, **knobs, charge_error=error)
+        self.run("VQ-VAE, bits of k-means", "vqvae", **knobs, charge_error=error)
 
 
 def main() -> None:
@@ -80,11 +81,11 @@ def main() -> None:
         for size in map(int, arguments.sizes.split(",")):
             bench.size(size, seed)
     if not arguments.no_rivals:
-        bench.run("residual k-means", "residual-vq", 256, 1)
-        bench.run("lattice", "cluster-vq", 0, 1)
+        bench.run("residual k-means", "residual-vq")
+        bench.run("lattice", "cluster-vq")
         for latents in (2, 6, 12):
-            bench.run("PCA", "pca", 0, 1, latents=latents)
-            bench.run("autoencoder", "autoencoder", 0, 1, latents=latents)
+            bench.run("PCA", "pca", latents=latents)
+            bench.run("autoencoder", "autoencoder", latents=latents)
     table = pd.DataFrame(bench.rows)
     numbers = ["bits_per_digi", "charge_rms", "shift_row", "shift_col", "used", "perplexity"]
     together = table.groupby(["what", "codes"])[numbers].agg(["mean", "std"])

@@ -20,7 +20,7 @@ from pixlab.progress import progress_bar
 from pixlab.study import evaluate
 
 # codes -> epochs at most, events
-RECIPES = {64: (20, 6), 256: (25, 12), 1024: (20, 12), 4096: (8, 6)}
+RECIPES = {64: (25, 12), 256: (25, 12), 1024: (25, 12), 4096: (20, 12)}
 TRAINING = {"pileup": 60, "seed": 1001, "detector": "phase1"}
 TEST = {"n_events": 6, "pileup": 60, "seed": 2002, "detector": "phase1"}
 LIMIT = 2_000_000  # bytes, all models
@@ -68,7 +68,7 @@ def main() -> None:
 def _table(figures: dict[str, dict[str, object]]) -> str:
     lines = [
         "# Models that come with pixlab",
-        "VQ-VAE codebooks for the CMS Phase-1 pixel detector, tolerance `transparent`. Made by",
+        "VQ-VAE codebooks for the CMS Phase-1 pixel detector, target `transparent`. Made by",
         f"`python scripts/train_pretrained.py` from events of `pixlab.simulate` at a pile-up of {TRAINING['pileup']}",
         f"(seed {TRAINING['seed']}), measured on {TEST['n_events']} others (seed {TEST['seed']}); seconds are of fitting.",
         "",

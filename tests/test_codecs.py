@@ -54,7 +54,7 @@ VARIANTS = {
     "autoencoder": [{"latents": 3, "width": 8, "epochs": 2}],
     "vqvae": [
         {"codebook_size": 12, "epochs": 2, "width": 4},
-        {"codebook_size": 400, "stages": 2, "quantizer": "fsq", "epochs": 1, "tolerance": "loose"},
+        {"codebook_size": 400, "stages": 2, "quantizer": "fsq", "epochs": 1, "target": "loose"},
     ],
 }
 CASES = [(key, knobs) for key in CODECS for knobs in VARIANTS[key]]

@@ -44,7 +44,7 @@ def model(digis):
 
 @pytest.fixture(scope="module")
 def staged(digis):
-    return VQVAE(codebook_size=12, stages=2, width=4, epochs=2, tolerance="loose").fit(digis[:1])
+    return VQVAE(codebook_size=12, stages=2, width=4, epochs=2, target="loose").fit(digis[:1])
 
 
 # -- networks in integers -------------------------------------------------------------------

@@ -84,7 +84,7 @@ class VQVAE(Trained, ClusterVQ):
         default=None,
         bounds=(0.005, 0.5),
         allow_None=True,
-        doc="rms error of cluster charges to aim at, as a fraction; by default what the tolerance allows",
+        doc="rms error of cluster charges to aim at, as a fraction; by default what the target allows",
     )
     hits: Any = param.Selector(
         default="exact", objects=["exact"], constant=True, doc="the hit map is kept"
