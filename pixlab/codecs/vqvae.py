@@ -57,7 +57,7 @@ LOG_COLUMNS += ("perplexity", "usage")
 _ENOUGH = 400_000  # digis that contexts and spacings are learned from
 _UNIT = 4096  # of spacings, a pitch
 _FINER = np.array([0.95, 0.87, 0.93])  # than those of a lattice, spacings have to be
-_RESERVE = np.array([1.0, 0.97, 0.97])  # of the tolerance, for events that are not fitted on
+_RESERVE = np.array([1.0, 0.95, 0.95])  # of the tolerance, for events that are not fitted on
 _FEWEST = 2  # codes of a codebook
 
 
