@@ -130,7 +130,7 @@ def test_tokens_are_cheaper_and_truer_than_pictures_by_k_means(size):
     learned = VQVAE(codebook_size=size, epochs=15).fit(digis[:5])
     means = make_codec("cluster-vq", codebook_size=size).fit(digis[:5])
     test = digis[5:]
-    assert learned.encode(test).nbytes < 0.97 * means.encode(test).nbytes
+    assert learned.encode(test).nbytes < 0.98 * means.encode(test).nbytes
     ours, theirs = (pixlab.compare(test, m.quantize(test)).table["all"] for m in (learned, means))
     for metric in ("shift_row", "shift_col"):
         assert ours[metric] < 0.9 * theirs[metric], metric
