@@ -293,6 +293,8 @@ def test_latents_say_everything(which, request, digis, tmp_path):
     tokens = model.tokens(digis)
     assert len(tokens) == len(digis)
     assert model.from_tokens(tokens) == model.quantize(digis)
+    order = np.random.default_rng(1).permutation(len(tokens[0]))
+    assert model.from_tokens(tokens[:1, order]) == model.quantize(digis[:1])
     write_tokens(tokens, tmp_path / "tokens.parquet")
     assert model.from_tokens(read_tokens(tmp_path / "tokens.parquet")) == model.quantize(digis)
     assert [p.name for p in tmp_path.iterdir()] == ["tokens.parquet"]
@@ -314,6 +316,14 @@ def test_latents_that_make_no_sense_are_refused(model, digis, tmp_path):
     tokens = model.tokens(digis[:1])
     with pytest.raises(PixlabError, match="no latents of codec"):
         model.from_tokens(tokens[["module", "token"]])
+    for gap in (ak.mask(tokens.token, tokens.token != 3), tokens.token + 0.5):
+        with pytest.raises(PixlabError, match="whole numbers has others, or gaps"):
+            model.from_tokens(ak.with_field(tokens, gap, "token"))
+    for charge in (-1, 1 << 40):
+        with pytest.raises(PixlabError, match="a charge of these latents is outside"):
+            model.from_tokens(
+                ak.with_field(tokens, ak.full_like(tokens.charge, charge, dtype="int64"), "charge")
+            )
     with pytest.raises(PixlabError, match="not of the codebook"):
         model.from_tokens(ak.with_field(tokens, tokens.token + 100, "token"))
     with pytest.raises(PixlabError):  # one more column to the right: off the sensor, or touching

@@ -20,7 +20,7 @@ from pixlab.coding.bits import kernel
 from pixlab.coding.levels import Levels
 from pixlab.errors import FormatError
 
-__all__ = ["LOGS", "OCTAVE", "PHASES", "GainCoder", "phases"]
+__all__ = ["LARGEST", "LOGS", "OCTAVE", "PHASES", "GainCoder", "phases"]
 
 Array = NDArray[Any]
 
@@ -28,7 +28,7 @@ OCTAVE = 4096
 PHASES = 16  # shifts of the grid
 _A_PIXEL = 6 * OCTAVE  # the logarithm of a usual count
 _MOST = 40 * OCTAVE
-_LARGEST = 1 << 24  # charge of a cluster that can be painted
+LARGEST = 1 << 24  # charge of a cluster that can be painted
 _QUANTILES = (
     0.01,
     0.03,
@@ -242,7 +242,7 @@ def _to_charges(logs, contexts, at, shift, charges):  # type: ignore[no-untyped-
         octave, part = x >> 12, x & 4095
         k, fine = part >> 6, part & 63
         value = (_POWERS[k] * (64 - fine) + _POWERS[k + 1] * fine) >> 6
-        charges[i] = min(((value << octave) + 32768) >> 16, _LARGEST)
+        charges[i] = min(((value << octave) + 32768) >> 16, LARGEST)
 
 
 def _learn_map(logs: Array, wanted: Array, contexts: Array, n_contexts: int) -> tuple[Array, Array]:

@@ -28,6 +28,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pixlab.codecs.gains import LARGEST
 from pixlab.digis import Digis
 from pixlab.errors import FormatError, PixlabError
 
@@ -91,14 +92,14 @@ def digis_of(model: VQVAEModel, tokens: awkward.Array) -> Digis:
 
     try:
         flat = ak.flatten(tokens, axis=1)
-        sizes = ak.to_numpy(ak.num(flat.pixels)).astype(np.int64)
+        sizes = _whole(ak.num(flat.pixels))
         pixels = ak.flatten(flat.pixels)
         column = {
-            k: ak.to_numpy(flat[k])
-            for k in ("detid", "row", "col", "log_charge", "charge", "explicit")
+            k: _whole(flat[k]) for k in ("detid", "row", "col", "log_charge", "charge", "explicit")
         }
-        said = [ak.to_numpy(flat[k]).astype(np.int64) for k in token_names(model.codec.stages)]
-        row, col, faint, adc = (ak.to_numpy(pixels[k]) for k in ("row", "col", "faint", "adc"))
+        said = [_whole(flat[k]) for k in token_names(model.codec.stages)]
+        row, col, adc = (_whole(pixels[k]) for k in ("row", "col", "adc"))
+        faint = _whole(pixels["faint"]) > 0
         n_events = len(tokens)
         event = np.repeat(np.arange(n_events), ak.to_numpy(ak.num(tokens, axis=1)))
     except (ak.errors.FieldNotFoundError, ValueError, TypeError, AttributeError) as error:
@@ -112,26 +113,43 @@ def digis_of(model: VQVAEModel, tokens: awkward.Array) -> Digis:
     columns = (
         event[which],
         column["detid"][which],
-        column["row"][which].astype(np.int64) + row,
-        column["col"][which].astype(np.int64) + col,
+        column["row"][which] + row,
+        column["col"][which] + col,
     )
     digis = Digis.from_arrays(*columns, adc, detector=model.detector, n_events=n_events)
     # digis are sorted like this
     order = np.lexsort((columns[3], columns[2], columns[1], columns[0]))
-    which, faint = which[order], np.asarray(faint, bool)[order]
+    which, faint = which[order], faint[order]
     of = model.kept.clusters_of(digis)
     clusters = of.clusters
     owner = which[clusters.digis_of[clusters.digi_offsets[:-1]]]
     if len(owner) != len(sizes) or (which != owner[clusters.label]).any():
         raise PixlabError("clusters of these latents touch each other, or are not connected")
-    charge = np.clip(column["charge"][owner].astype(np.int64), 0, None)
-    logs = column["log_charge"][owner].astype(np.int64)
-    explicit = np.asarray(column["explicit"], bool)[owner]
+    charge, logs = column["charge"][owner], column["log_charge"][owner]
+    explicit = column["explicit"][owner] > 0
+    if charge.min(initial=0) < 0 or charge.max(initial=0) > LARGEST:
+        raise PixlabError(f"a charge of these latents is outside 0 to {LARGEST:,}")
     try:
         shapes = model.token_coder.from_tokens(of.subjects, logs, [t[owner] for t in said])
         return model.kept.repaint(of, charge, shapes.offsets, explicit, faint)
     except FormatError as error:
         raise PixlabError(error.cause) from error
+
+
+def _whole(column: Any) -> NDArray[np.int64]:
+    """A column without gaps: int64[n].
+
+    Raises
+    ------
+    TypeError
+        If it has other things than whole numbers or yes and no.
+    """
+    import awkward as ak
+
+    values = ak.to_numpy(column)
+    if values.dtype.kind not in "iub" or np.ma.is_masked(values):
+        raise TypeError("a field that should hold whole numbers has others, or gaps")
+    return np.asarray(values).astype(np.int64)
 
 
 def write_tokens(tokens: awkward.Array, path: str | os.PathLike[str]) -> None:

@@ -53,7 +53,7 @@ class Codebook(nn.Module):
             n = min(self.size, len(torch.unique(latents, dim=0)))
             if n:
                 means = KMeans(n, n_init=1, max_iter=_ROUNDS, random_state=seed).fit(
-                    latents.numpy()
+                    latents.cpu().numpy()
                 )
                 self.codes[:n] = torch.from_numpy(means.cluster_centers_).to(latents.dtype)
         self.use.fill_(1.0)
@@ -92,7 +92,8 @@ def _grid(size: int, latents: Tensor) -> Tensor:
     dims = latents.shape[1]
     if len(latents) == 0:
         latents = torch.zeros(1, dims)
-    low, high = torch.quantile(latents[:100_000], torch.tensor([0.001, 0.999]), dim=0)
+    shares = torch.tensor([0.001, 0.999])
+    low, high = torch.quantile(latents[:100_000].cpu(), shares, dim=0)
     span = (high - low).clamp(min=1e-3)
     if dims == 1:
         return torch.linspace(float(low), float(low + span), size)[:, None]
