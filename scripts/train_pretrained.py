@@ -10,6 +10,7 @@ import argparse
 import json
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -65,21 +66,23 @@ def main() -> None:
         raise SystemExit(f"more than {LIMIT:,}")
 
 
-def _table(figures: dict[str, dict[str, object]]) -> str:
+def _table(figures: dict[str, dict[str, Any]]) -> str:
     lines = [
         "# Models that come with pixlab",
+        "",
         "VQ-VAE codebooks for the CMS Phase-1 pixel detector, target `transparent`. Made by",
         f"`python scripts/train_pretrained.py` from events of `pixlab.simulate` at a pile-up of {TRAINING['pileup']}",
-        f"(seed {TRAINING['seed']}), measured on {TEST['n_events']} others (seed {TEST['seed']}); seconds are of fitting.",
+        f"(seed {TRAINING['seed']}), measured on {TEST['n_events']} others (seed {TEST['seed']}). Errors are rms. Codes used",
+        "and perplexity: by the measured events. CPU seconds are of fitting.",
         "",
-        "| model | bits/digi | charge rms | shift, rows / columns, um | inside | codes used | perplexity | bytes | events fitted on | CPU s |",
-        "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |",
+        "| model | bits/digi | cluster charge | barycentre, rows / columns | inside | codes used | perplexity | bytes | fitted on | CPU s |",
+        "| --- | ---: | ---: | ---: | --- | ---: | ---: | ---: | ---: | ---: |",
     ]
     for size, f in figures.items():
         lines.append(
-            f"| phase1-vqvae-{size} | {f['bits_per_digi']} | {f['charge_rms']} | {f['shift_row']} / "
-            f"{f['shift_col']} | {f['inside']} | {f['used']:.1%} | {f['perplexity']} | {f['bytes']:,} | "
-            f"{f['events']} | {f['cpu_seconds']} |"
+            f"| phase1-vqvae-{size} | {f['bits_per_digi']:.2f} | {f['charge_rms']:.2%} | {f['shift_row']:.2f} / "
+            f"{f['shift_col']:.2f} um | {f['inside']} | {f['used']:.0%} | {f['perplexity']:.0f} | {f['bytes']:,} | "
+            f"{f['events']} events | {f['cpu_seconds']} |"
         )
     return "\n".join(lines) + "\n"
 
