@@ -70,8 +70,8 @@ def _stretch_table(squash: NDArray[np.uint16]) -> NDArray[np.int64]:
     return np.clip(place - _DOMAIN - 1, -_DOMAIN, _DOMAIN)
 
 
-_SQUASH = _squash_table().astype(np.uint16)
-_STRETCH = _stretch_table(_SQUASH).astype(np.int16)
+SQUASH = _squash_table().astype(np.uint16)
+STRETCH = _stretch_table(SQUASH).astype(np.int16)
 _PACE = np.array([655360 // (10 * n + 16) for n in range(_COUNT_LIMIT + 1)], np.int32)
 
 
@@ -213,10 +213,10 @@ def code_mixed(state, reading, buf, bit, table, slots, weights, row, x):  # type
     dot = np.int64(0)
     base = np.uint64(row) * np.uint64(INPUTS)
     for j in range(np.uint64(INPUTS)):
-        x[j] = np.int64(_STRETCH[table[slots[j]] >> np.uint32(20)])
+        x[j] = np.int64(STRETCH[table[slots[j]] >> np.uint32(20)])
         dot += np.int64(weights[base + j]) * x[j]
     dot = min(max(dot >> 16, -_DOMAIN), _DOMAIN)
-    p = np.int64(_SQUASH[np.uint64(dot + _DOMAIN + 1)])
+    p = np.int64(SQUASH[np.uint64(dot + _DOMAIN + 1)])
     bit, state = code_bit(state, reading, buf, bit, p)
     error = (-bit & 65535) - p
     for j in range(np.uint64(INPUTS)):
