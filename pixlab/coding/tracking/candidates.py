@@ -10,16 +10,16 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from pixlab.coding.tracking.helix import FAR, arc, chord, circle, crossing, diamond, walk
+from pixlab.coding.tracking.helix import FAR, ONE, arc, azimuth, chord, circle, crossing, walk
 from pixlab.coding.tracking.mixing import mixture
 from pixlab.coding.tracking.planes import ANGLES, PLACES, STRIPS
 
 __all__ = ["CANDIDATE", "HIT", "SEED_INPUTS", "SEED_SLOTS", "SEED_ROWS"]
 __all__ += ["SPOT", "SPOT_INPUTS", "SPOT_SLOTS", "SPOT_ROWS", "GROUPS"]
 __all__ += ["ROW_KERNELS", "COL_KERNELS"]
-__all__ += ["make_candidate", "make_seeds", "make_spots", "seed_contexts"]
+__all__ += ["look_ahead", "make_candidate", "make_seeds", "make_spots", "seed_contexts"]
 
-# columns of clusters: position (um), distance from the beam line, azimuth (`diamond`), module,
+# columns of clusters: position (um), distance from the beam line, azimuth (`helix.azimuth`), module,
 # size along columns and rows, and how far it is explained by candidates (1/65536)
 X, Y, Z, R, TURN, MODULE, COLS, ROWS, EXPLAINED = range(9)
 HIT = 9
@@ -131,7 +131,7 @@ def _strip(planes, s, k, t, z0, length):  # type: ignore[no-untyped-def]
 
 @njit(cache=True, nogil=True)
 def make_candidate(planes, hits, i, j, c):  # type: ignore[no-untyped-def]
-    """Fill c with the helix through clusters i and j and the surfaces ahead of it; false if none."""
+    """Fill c with the helix through clusters i and j; false if there is none."""
     a, b = hits[i], hits[j]
     ok, wx, wy, k = circle(a[X], a[Y], a[R], b[X], b[Y], b[R])
     if not ok or abs(k) > _MOST_CURVED:
@@ -143,17 +143,23 @@ def make_candidate(planes, hits, i, j, c):  # type: ignore[no-untyped-def]
     z0 = a[Z] - ((t * s_first) >> 20)
     if abs(z0) > _MOST_Z0 or abs(t) > _STEEPEST:
         return False
-    ahead = np.int64(0)
-    for s in range(planes.surface[b[MODULE]] + 1, len(planes.at)):
-        length = _arc_to(planes, s, k, t, z0)
-        if length > s_last + 1000 and _strip(planes, s, k, t, z0, length) >= 0:
-            ahead |= np.int64(1) << s
-    if ahead == 0:
-        return False
     c[FIRST], c[LAST] = i, j
     c[WX], c[WY], c[K], c[T], c[Z0] = wx, wy, k, t, z0
-    c[S_FIRST], c[S_LAST], c[AHEAD] = s_first, s_last, ahead
+    c[S_FIRST], c[S_LAST] = s_first, s_last
     return True
+
+
+@njit(cache=True, nogil=True)
+def look_ahead(planes, hits, c):  # type: ignore[no-untyped-def]
+    """Note the surfaces that a candidate has ahead; false if there are none."""
+    ahead = np.int64(0)
+    k, t, z0 = c[K], c[T], c[Z0]
+    for s in range(planes.surface[hits[c[LAST], MODULE]] + 1, len(planes.at)):
+        length = _arc_to(planes, s, k, t, z0)
+        if length > c[S_LAST] + 1000 and _strip(planes, s, k, t, z0, length) >= 0:
+            ahead |= np.int64(1) << s
+    c[AHEAD] = ahead
+    return ahead != 0
 
 
 @njit(cache=True, nogil=True)
@@ -185,23 +191,25 @@ def make_seeds(  # type: ignore[no-untyped-def]
     c = np.empty(CANDIDATE, np.int64)
     before = n
     barrel = planes.barrel[s]
+    a_depth = 16 * planes.depth[s]
     for j in range(begin, end):
         b = hits[j]
         free = 65536 - b[EXPLAINED]
         if free < _FREE:
             continue
-        low, span = np.int64(0), np.int64(255)
-        if barrel:
-            far = b[R] - planes.at[s]
-            if far < _LEAST_GAP:
-                continue
-            # a bound on the angle between them: K times the distance, more where it is curved
-            angle = ((_MOST_CURVED * far) >> 24) * 3 // 2 + 20_000
-            reach = (angle >> 14) + 1
-            low, span = (b[TURN] >> 8) - reach, min(2 * reach, 255)
+        # how far apart in azimuth they can be, in cells: what the most curved circle turns
+        nearest = planes.at[s] if barrel else planes.begin[s]
+        if b[R] - nearest < _LEAST_GAP:
+            continue
+        outer, inner = arc(_MOST_CURVED, b[R]), arc(_MOST_CURVED, min(nearest, b[R]))
+        reach = np.int64(127)
+        if outer > 0 and inner > 0:
+            reach = min(((_MOST_CURVED * (outer - inner)) >> 24) * 41 // ONE + 2, 127)
+        low = (b[TURN] >> 8) - reach
         to_barrel = planes.barrel[planes.surface[b[MODULE]]]
-        depth = planes.depth[planes.surface[b[MODULE]]]
-        for q in range(span + 1):
+        b_unit = planes.col_pitch[b[MODULE]]
+        b_depth = 16 * planes.depth[planes.surface[b[MODULE]]]
+        for q in range(2 * reach + 1):
             cell = (low + q) & 255
             for o in range(bins[cell], bins[cell + 1]):
                 i = order[o]
@@ -209,17 +217,17 @@ def make_seeds(  # type: ignore[no-untyped-def]
                 far = b[R] - a[R]
                 if far < _LEAST_GAP:
                     continue
-                # a straight track first: cheap, and most pairs end here
+                # a straight track first, without division: here most pairs end
                 up = b[Z] - a[Z]
-                if abs(a[Z] - up * a[R] // far) > _MOST_Z0 + 10_000:
+                if abs(a[Z] * far - up * a[R]) > (_MOST_Z0 + 10_000) * far:
                     continue
-                if barrel:
-                    length = abs(up) * planes.depth[s] * 16 // (far * planes.col_pitch[a[MODULE]])
-                    if abs(16 * (a[COLS] - 1) - length) > _LONG + 4:
-                        continue
                 if to_barrel:
-                    length = abs(up) * depth * 16 // (far * planes.col_pitch[b[MODULE]])
-                    if abs(16 * (b[COLS] - 1) - length) > _LONG + 4:
+                    unit = far * b_unit
+                    if abs(16 * (b[COLS] - 1) * unit - abs(up) * b_depth) > (_LONG + 4) * unit:
+                        continue
+                if barrel:
+                    unit = far * planes.col_pitch[a[MODULE]]
+                    if abs(16 * (a[COLS] - 1) * unit - abs(up) * a_depth) > (_LONG + 4) * unit:
                         continue
                 if not make_candidate(planes, hits, i, j, c):
                     continue
@@ -231,6 +239,8 @@ def make_seeds(  # type: ignore[no-untyped-def]
                 if not ok or abs(long) > _LONG or abs(wide) > _WIDE:
                     continue
                 c[LONG_LAST], c[WIDE_LAST] = (long + 24) >> 2, (wide + 24) >> 2
+                if not look_ahead(planes, hits, c):
+                    continue
                 row = seed_contexts(planes, hits, c, slots)
                 guess = mixture(table, slots, weights, row, x)
                 belief = guess * free >> 16
@@ -282,7 +292,7 @@ def make_spots(planes, hits, candidates, n, s, spots, contexts):  # type: ignore
         length = _arc_to(planes, s, c[K], c[T], c[Z0])
         strip = _strip(planes, s, c[K], c[T], c[Z0], length)
         x, y, _, _ = walk(c[WX], c[WY], c[K], length)
-        cell = (s * ANGLES + (diamond(x, y) * ANGLES >> 16)) * STRIPS + strip
+        cell = (s * ANGLES + (azimuth(x, y) * ANGLES >> 16)) * STRIPS + strip
         for o in range(planes.cell[cell], planes.cell[cell + 1]):
             m = planes.inside[o]
             ok, there, u, v, across, along = crossing(

@@ -42,6 +42,7 @@ from pixlab.coding.tracking.candidates import (
     X,
     Y,
     Z,
+    look_ahead,
     make_candidate,
     make_seeds,
     make_spots,
@@ -65,7 +66,8 @@ from pixlab.coding.tracking.halving import (
     code_places,
     learn_background,
 )
-from pixlab.coding.tracking.helix import diamond, isqrt
+from pixlab.coding.tracking.helix import azimuth as azimuth_of
+from pixlab.coding.tracking.helix import isqrt
 from pixlab.coding.tracking.mixing import learn_belief, mixture
 from pixlab.coding.tracking.residuals import NEAR, PHASES, cumulate, note, part_before, part_of
 
@@ -197,7 +199,7 @@ def _new_hits(planes, m, hits, n, row, col, owner, stride, cluster, boxes, sums)
         h[Y] = planes.centre[m, 1] + ((u * planes.row_axis[m, 1] + v * planes.col_axis[m, 1]) >> 20)
         h[Z] = planes.centre[m, 2] + ((u * planes.row_axis[m, 2] + v * planes.col_axis[m, 2]) >> 20)
         h[R] = isqrt(h[X] * h[X] + h[Y] * h[Y])
-        h[TURN], h[MODULE], h[EXPLAINED] = diamond(h[X], h[Y]), m, 0
+        h[TURN], h[MODULE], h[EXPLAINED] = azimuth_of(h[X], h[Y]), m, 0
         h[ROWS], h[COLS] = boxes[k, 1] - boxes[k, 0] + 1, boxes[k, 3] - boxes[k, 2] + 1
 
 
@@ -265,7 +267,7 @@ def _settle(  # type: ignore[no-untyped-def]
             continue
         candidates = longer(candidates, n + 1)
         old, new = candidates[spot[track.OWNER]], candidates[n]
-        if make_candidate(planes, hits, old[FIRST], hit, new):
+        if make_candidate(planes, hits, old[FIRST], hit, new) and look_ahead(planes, hits, new):
             for k in _KEPT:
                 new[k] = old[k]
             new[KIND], new[BELIEF], new[MISSED], new[TESTED] = old[KIND] + 1, share, 0, 1

@@ -16,7 +16,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from pixlab.coding.tracking.helix import ONE, diamond, isqrt
+from pixlab.coding.tracking.helix import ONE, azimuth, isqrt
 from pixlab.detectors import Detector
 from pixlab.errors import FormatError
 
@@ -339,7 +339,7 @@ def _look_up(n_surfaces, surface, barrel, centre, row_axis, col_axis, row_ends, 
                 z = centre[m, 2] + ((u * row_axis[m, 2] + v * col_axis[m, 2]) >> 20)
                 where = z if barrel[surface[m]] else isqrt(x * x + y * y)
                 low, high = min(low, where), max(high, where)
-                turn = diamond(x, y)
+                turn = azimuth(x, y)
                 if i == 0 and j == 0:
                     first = turn
                 away = ((turn - first + 32768) & 65535) - 32768
