@@ -12,11 +12,12 @@ from numba import njit
 
 from pixlab.coding.tracking.helix import FAR, ONE, arc, azimuth, chord, circle, crossing, walk
 from pixlab.coding.tracking.mixing import mixture
-from pixlab.coding.tracking.planes import ANGLES, PLACES, STRIPS
+from pixlab.coding.tracking.planes import ANGLES, MOST_Z0, PLACES, STRIPS
+from pixlab.coding.tracking.residuals import NEAR
 
 __all__ = ["CANDIDATE", "HIT", "SEED_INPUTS", "SEED_SLOTS", "SEED_ROWS"]
 __all__ += ["SPOT", "SPOT_INPUTS", "SPOT_SLOTS", "SPOT_ROWS", "GROUPS"]
-__all__ += ["ROW_KERNELS", "COL_KERNELS"]
+__all__ += ["BUCKETS", "ROW_KERNELS", "COL_KERNELS", "bucket_of"]
 __all__ += ["look_ahead", "make_candidate", "make_seeds", "make_spots", "seed_contexts"]
 
 # columns of clusters: position (um), distance from the beam line, azimuth (`helix.azimuth`), module,
@@ -32,9 +33,11 @@ CANDIDATE = 21
 # columns of spots; the first five are what `halving` reads
 (
     WEIGHT, SPOT_ROW, SPOT_COL, ROW_KERNEL, COL_KERNEL, OWNER, MIX, WHERE, CROSSED_COLS,
-    CROSSED_ROWS, AT_ROW, AT_COL,
-) = range(12)  # fmt: skip
-SPOT = 12
+    CROSSED_ROWS, AT_ROW, AT_COL, BUCKET,
+) = range(13)  # fmt: skip
+SPOT = 13
+BUCKETS = 16  # of columns in a module: no cluster belongs to a spot more than one bucket away
+_LEAST_BUCKET = 2 * NEAR + 4
 
 SEED_INPUTS, SPOT_INPUTS = 4, 6
 _SLOTS = 1 << 13  # of one context
@@ -46,9 +49,8 @@ ROW_KERNELS, COL_KERNELS = 24, 6  # of a group
 MOST_CANDIDATES = 1 << 18
 _LEAST_GAP = 4000  # um between two clusters of a seed
 _MOST_CURVED = np.int64(6e-6 * 2**44)  # half curvature: 95 MeV/c at 3.8 T
-_MOST_Z0 = 120_000  # um: from the middle of the luminous region
 _STEEPEST = np.int64(15) << 20
-_SEED_BELIEF = 1000  # less is not kept
+_SEED_BELIEF = 600  # less is not kept, nor is less than that and an eighth of the clusters
 _SPOT_BELIEF = 100  # less makes no spot
 _FREE = 20_000  # a cluster less unexplained makes no seeds
 # how much longer or wider than the track makes likely a cluster may be, 1/16 pixel
@@ -141,7 +143,7 @@ def make_candidate(planes, hits, i, j, c):  # type: ignore[no-untyped-def]
         return False
     t = ((b[Z] - a[Z]) << 20) // (s_last - s_first)
     z0 = a[Z] - ((t * s_first) >> 20)
-    if abs(z0) > _MOST_Z0 or abs(t) > _STEEPEST:
+    if abs(z0) > MOST_Z0 or abs(t) > _STEEPEST:
         return False
     c[FIRST], c[LAST] = i, j
     c[WX], c[WY], c[K], c[T], c[Z0] = wx, wy, k, t, z0
@@ -189,9 +191,13 @@ def make_seeds(  # type: ignore[no-untyped-def]
     slots = np.empty(SEED_INPUTS, np.int64)
     x = np.empty(SEED_INPUTS, np.int64)
     c = np.empty(CANDIDATE, np.int64)
-    before = n
+    before, least = n, _SEED_BELIEF + (end >> 3)
     barrel = planes.barrel[s]
     a_depth = 16 * planes.depth[s]
+    if end > begin:
+        steep = planes.steep[planes.surface[hits[begin, MODULE]]] >> 10
+    else:
+        return candidates, n
     for j in range(begin, end):
         b = hits[j]
         free = 65536 - b[EXPLAINED]
@@ -219,7 +225,9 @@ def make_seeds(  # type: ignore[no-untyped-def]
                     continue
                 # a straight track first, without division: here most pairs end
                 up = b[Z] - a[Z]
-                if abs(a[Z] * far - up * a[R]) > (_MOST_Z0 + 10_000) * far:
+                if abs(up) < steep * (far >> 10):
+                    continue
+                if abs(a[Z] * far - up * a[R]) > (MOST_Z0 + 10_000) * far:
                     continue
                 if to_barrel:
                     unit = far * b_unit
@@ -246,7 +254,7 @@ def make_seeds(  # type: ignore[no-untyped-def]
                 belief = guess * free >> 16
                 sums[i, 0] += belief
                 sums[j, 1] += belief
-                if belief < _SEED_BELIEF or n == MOST_CANDIDATES:
+                if belief < least or n == MOST_CANDIDATES:
                     continue
                 if n == len(candidates):
                     candidates = np.concatenate((candidates, np.empty_like(candidates)))
@@ -275,6 +283,12 @@ def _pixel(edges, n, u):  # type: ignore[no-untyped-def]
         else:
             high = middle
     return (low << 4) + ((u - edges[low]) << 4) // (edges[low + 1] - edges[low])
+
+
+@njit(cache=True, nogil=True)
+def bucket_of(col, cols):  # type: ignore[no-untyped-def]
+    """Bucket of a column, below `BUCKETS`."""
+    return _clip(col // max(cols // BUCKETS + 1, _LEAST_BUCKET), 0, BUCKETS - 1)
 
 
 @njit(cache=True, nogil=True)
@@ -324,7 +338,7 @@ def make_spots(planes, hits, candidates, n, s, spots, contexts):  # type: ignore
             p[SPOT_ROW], p[SPOT_COL] = row >> 2, begins >> 2
             p[ROW_KERNEL] = group * ROW_KERNELS + min(far, 2) * 8 + lean
             p[COL_KERNEL] = group * COL_KERNELS + far
-            p[OWNER], p[WHERE] = q, m
+            p[OWNER], p[WHERE], p[BUCKET] = q, m, bucket_of(begins >> 4, planes.cols[m])
             p[CROSSED_COLS], p[CROSSED_ROWS], p[AT_ROW], p[AT_COL] = cols, rows, row, col
             kind = min(c[KIND], 2) * 2 + min(c[MISSED], 1)
             p[MIX] = kind * 2 + to_barrel

@@ -22,6 +22,7 @@ from pixlab.coding.rangecoder import code_count, code_simple, finish, overrun, s
 from pixlab.coding.tracking import candidates as track
 from pixlab.coding.tracking.candidates import (
     BELIEF,
+    BUCKETS,
     CANDIDATE,
     COL_KERNELS,
     COLS,
@@ -42,6 +43,7 @@ from pixlab.coding.tracking.candidates import (
     X,
     Y,
     Z,
+    bucket_of,
     look_ahead,
     make_candidate,
     make_seeds,
@@ -153,20 +155,28 @@ def _sort_places(row, col):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def _by_module(spots, found, n_modules, first, order):  # type: ignore[no-untyped-def]
-    """Order spots by module: ``first`` has where those of each begin."""
+def _by_module(spots, found, first, order):  # type: ignore[no-untyped-def]
+    """Order spots by module and bucket: ``first`` has where those of each begin."""
     first[:] = 0
     for q in range(found):
-        first[spots[q, track.WHERE] + 1] += 1
-    for m in range(n_modules):
-        first[m + 1] += first[m]
+        first[spots[q, track.WHERE] * BUCKETS + spots[q, track.BUCKET] + 1] += 1
+    for i in range(len(first) - 1):
+        first[i + 1] += first[i]
     for q in range(found):
-        m = spots[q, track.WHERE]
-        order[first[m]] = q
-        first[m] += 1
-    for m in range(n_modules, 0, -1):
-        first[m] = first[m - 1]
+        i = spots[q, track.WHERE] * BUCKETS + spots[q, track.BUCKET]
+        order[first[i]] = q
+        first[i] += 1
+    for i in range(len(first) - 1, 0, -1):
+        first[i] = first[i - 1]
     first[0] = 0
+
+
+@njit(cache=True, nogil=True)
+def _around(first, m, cols, col):  # type: ignore[no-untyped-def]
+    """The spots of module m that may have to do with a column: (first, one past the last)."""
+    bucket = bucket_of(col, cols)
+    i = m * BUCKETS
+    return first[i + max(bucket - 1, 0)], first[i + min(bucket + 2, BUCKETS)]
 
 
 @njit(cache=True, nogil=True)
@@ -375,7 +385,7 @@ def code_events(  # type: ignore[no-untyped-def]
     contexts = np.zeros((1024, SPOT_INPUTS), np.int64)
     order, inside = np.zeros(1024, np.int64), np.zeros(1024, np.int64)
     share_of = np.zeros(1024, np.int64)
-    begins = np.zeros(n_modules + 1, np.int64)
+    begins = np.zeros(n_modules * BUCKETS + 1, np.int64)
     azimuth = np.zeros((n_surfaces, 257), np.int64)
     by_azimuth = np.zeros(1024, np.int64)
     x_spot, x_growth = np.empty(SPOT_INPUTS, np.int64), np.empty(GROWTH_INPUTS, np.int64)
@@ -404,7 +414,7 @@ def code_events(  # type: ignore[no-untyped-def]
                 order, inside = np.zeros(len(spots), np.int64), np.zeros(len(spots), np.int64)
                 share_of = np.zeros(len(spots), np.int64)
                 sorted_spots = np.zeros((len(spots), SPOT), np.int64)
-            _by_module(spots, found, n_modules, begins, order)
+            _by_module(spots, found, begins, order)
             share_of[:found] = 0
             for o in range(found):
                 q = order[o]
@@ -416,7 +426,7 @@ def code_events(  # type: ignore[no-untyped-def]
                 m = planes.order[step]
                 step += 1
                 height, width, kind = planes.rows[m], planes.cols[m], planes.kind[m]
-                begin, end = begins[m], begins[m + 1]
+                begin, end = begins[m * BUCKETS], begins[(m + 1) * BUCKETS]
                 here = sorted_spots[begin:end]
                 # how many are likely: the background, by how busy the event is, and the spots
                 busy = ((seen << 16) + _FEW) * 256 // (likely + _FEW)
@@ -467,8 +477,9 @@ def code_events(  # type: ignore[no-untyped-def]
                         below = background_at(
                             height, width, r_at[i], c_at[i], ground, memory.ground, kind * NODES
                         )
+                        low, high = _around(begins, m, width, c_at[i])
                         total[i] = _tell(
-                            here, row_mass, col_mass, r_at[i], c_at[i], below, told[i]
+                            sorted_spots[low:high], row_mass, col_mass, r_at[i], c_at[i], below, told[i]
                         )
                     last, grow = code_growth(
                         grow, reading, growing, planes, m, count, r_at, c_at, told, row, col, n,
@@ -484,8 +495,9 @@ def code_events(  # type: ignore[no-untyped-def]
                         boxes, sums,
                     )  # fmt: skip
                     for i in range(count):
+                        low, high = _around(begins, m, width, c_at[i])
                         rest, candidates, n_candidates = _settle(
-                            planes, memory, here, share_of[begin:end], row_mass, col_mass, r_at[i],
+                            planes, memory, sorted_spots[low:high], share_of[low:high], row_mass, col_mass, r_at[i],
                             c_at[i], total[i], hits, n_hits + cluster[i], candidates, n_candidates,
                         )  # fmt: skip
                         unexplained += rest

@@ -30,6 +30,7 @@ ANGLES = 128  # bins around the circle in which modules are looked up
 STRIPS = 32  # bins along z (barrel) or the radius (disks)
 UM = 1e4  # in a cm
 MOST_RADIUS = 500_000  # um: `helix` computes with distances below 2^19
+MOST_Z0 = 120_000  # um: tracks begin nearer than this to the middle of the luminous region
 _MARGIN = 1500  # um around a module
 _MOST_Z = 1 << 22  # um
 _MOST_SURFACES = 64
@@ -48,8 +49,8 @@ class Planes(NamedTuple):
     of a track from the origin at the first column and past the last.
 
     Of surfaces: ``barrel`` (1 or 0), ``at`` (radius or z), ``depth`` (effective thickness),
-    ``begin`` and ``strip`` (first z or radius, and size of a bin), ``looked`` (their place). Bins
-    of modules: ``cell`` [surfaces * ANGLES * STRIPS + 1] into ``inside``.
+    ``begin`` and ``strip`` (first z or radius, and size of a bin), ``place``; ``steep`` (slope, in
+    2^-20, below which a track that has passed the surface meets no other). Bins of modules: ``cell`` [surfaces * ANGLES * STRIPS + 1] into ``inside``.
     """
 
     rows: Array
@@ -76,6 +77,7 @@ class Planes(NamedTuple):
     begin: Array
     strip: Array
     place: Array
+    steep: Array
     cell: Array
     inside: Array
 
@@ -292,6 +294,7 @@ def make_planes(detector: Detector, arrays: Mapping[str, Array]) -> Planes:
         begin=begin,
         strip=strip,
         place=place,
+        steep=_steepness(barrel, at, begin, strip),
         cell=cell,
         inside=inside,
     )
@@ -315,6 +318,19 @@ def _places(barrel: Array, at: Array) -> Array:
             place[s] = 8 + min(number[side], 7)
             number[side] += 1
     return place
+
+
+def _steepness(barrel: Array, at: Array, begin: Array, strip: Array) -> Array:
+    """Smallest slope that leads from each surface to one behind it: int64[surfaces]."""
+    steep = np.zeros(len(at), np.int64)
+    for s in range(len(at)):
+        if not barrel[s + 1 :].any():
+            behind = [
+                (max(abs(int(at[i])) - MOST_Z0, 0) << 20) // max(int(begin[i] + STRIPS * strip[i]), 1)
+                for i in range(s + 1, len(at))
+            ]
+            steep[s] = min(behind, default=1 << 40)
+    return steep
 
 
 @njit(cache=True, nogil=True)
