@@ -18,7 +18,8 @@ from pixlab.coding.tracking.residuals import NEAR
 __all__ = ["CANDIDATE", "HIT", "SEED_INPUTS", "SEED_SLOTS", "SEED_ROWS"]
 __all__ += ["SPOT", "SPOT_INPUTS", "SPOT_SLOTS", "SPOT_ROWS", "GROUPS"]
 __all__ += ["BUCKETS", "ROW_KERNELS", "COL_KERNELS", "bucket_of"]
-__all__ += ["look_ahead", "make_candidate", "make_seeds", "make_spots", "seed_contexts"]
+__all__ += ["look_ahead", "make_candidate", "make_seeds", "make_spots"]
+__all__ += ["pixel_of", "seed_contexts"]
 
 # columns of clusters: position (um), distance from the beam line, azimuth (`helix.azimuth`), module,
 # size along columns and rows, and how far it is explained by candidates (1/65536)
@@ -269,7 +270,7 @@ def make_seeds(  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def _pixel(edges, n, u):  # type: ignore[no-untyped-def]
+def pixel_of(edges, n, u):  # type: ignore[no-untyped-def]
     """Pixel coordinate, in 1/16, of a position along rows or columns."""
     if u < edges[0]:
         return ((u - edges[0]) << 4) // (edges[1] - edges[0])
@@ -315,8 +316,8 @@ def make_spots(planes, hits, candidates, n, s, spots, contexts):  # type: ignore
             if not ok or there <= c[S_LAST]:
                 continue
             sensor = planes.sensor[m]
-            row = _pixel(planes.row_edge[sensor], planes.rows[m], u)
-            col = _pixel(planes.col_edge[sensor], planes.cols[m], v)
+            row = pixel_of(planes.row_edge[sensor], planes.rows[m], u)
+            col = pixel_of(planes.col_edge[sensor], planes.cols[m], v)
             cols = _crossed(planes, m, planes.col_pitch[m], along)
             rows = _crossed(planes, m, planes.row_pitch[m], across - planes.drift[m])
             begins = col - (abs(cols) >> 1)

@@ -73,7 +73,7 @@ from pixlab.coding.tracking.helix import isqrt
 from pixlab.coding.tracking.mixing import learn_belief, mixture
 from pixlab.coding.tracking.residuals import NEAR, PHASES, cumulate, note, part_before, part_of
 
-__all__ = ["COUNT_SLOTS", "Memory", "code_events", "longer"]
+__all__ = ["COUNT_SLOTS", "Memory", "by_azimuth_of", "code_events", "longer"]
 
 _MEANS = 96  # classes of an expected number, four an octave
 _ANY = _MEANS * 512  # slot of the question whether an event has hits
@@ -336,7 +336,7 @@ def _prune(candidates, n, s):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def _by_azimuth(hits, begin, end, order, bins):  # type: ignore[no-untyped-def]
+def by_azimuth_of(hits, begin, end, order, bins):  # type: ignore[no-untyped-def]
     """Order clusters by azimuth: ``bins[i]`` is where the i-th 256th of the circle begins."""
     bins[:] = 0
     for j in range(begin, end):
@@ -524,7 +524,7 @@ def code_events(  # type: ignore[no-untyped-def]
                 longer_order = np.zeros(2 * n_hits, np.int64)
                 longer_order[: len(by_azimuth)] = by_azimuth
                 by_azimuth = longer_order
-            _by_azimuth(hits, first_hit, n_hits, by_azimuth, azimuth[s])
+            by_azimuth_of(hits, first_hit, n_hits, by_azimuth, azimuth[s])
             beliefs = longer(beliefs, n_hits)
             beliefs[first_hit:n_hits] = 0
             for a in range(s):
