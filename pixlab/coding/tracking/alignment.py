@@ -22,7 +22,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from pixlab.coding.sections import Hits
+from pixlab.coding.hits import Hits
 from pixlab.coding.tracking import candidates as track
 from pixlab.coding.tracking.candidates import (
     CANDIDATE,

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pixlab.coding.sections import MAX_DIGIS, Hits
+from pixlab.coding.hits import MAX_DIGIS, Hits
 from pixlab.coding.tracking.events import Memory, code_events
 from pixlab.coding.tracking.growth import find_roots
 from pixlab.coding.tracking.memory import copy_of, fresh, restore, store
