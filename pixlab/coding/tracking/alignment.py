@@ -35,7 +35,15 @@ from pixlab.coding.tracking.candidates import (
 from pixlab.coding.tracking.events import by_azimuth_of, longer
 from pixlab.coding.tracking.helix import arc, azimuth, crossing, walk
 from pixlab.coding.tracking.memory import fresh
-from pixlab.coding.tracking.planes import ANGLES, STRIPS, UM, Geometry, describe, make_planes
+from pixlab.coding.tracking.planes import (
+    ANGLES,
+    STRIPS,
+    TILT,
+    UM,
+    Geometry,
+    describe,
+    make_planes,
+)
 from pixlab.detectors import Detector
 
 __all__ = ["align"]
@@ -87,6 +95,7 @@ def align(detector: Detector, hits: Hits) -> Geometry:
     if len(clusters.event) < _LEAST_CLUSTERS:
         return geometry
     group = _groups(geometry)
+    _turn_axes(geometry, group, clusters)
     _first_guess(geometry, group, clusters)
     lowest = 1  # surface
     for widths in _narrower(*_OUTER):
@@ -117,7 +126,7 @@ def _groups(geometry: Geometry) -> NDArray[np.int64]:
     """Modules that were built alike: of one surface, and at one distance."""
     normal = geometry.normal
     height = np.abs((normal * geometry.position).sum(axis=1))
-    barrel = np.abs(normal[:, 2]) < 0.7
+    barrel = np.abs(normal[:, 2]) < TILT
     radius, z = np.hypot(geometry.position[:, 0], geometry.position[:, 1]), geometry.position[:, 2]
     first = np.where(barrel, np.rint(height / 500), np.rint(radius / 2000))
     second = np.where(barrel, 0, np.rint(np.abs(z) / 500))
@@ -225,7 +234,7 @@ def _first_guess(geometry: Geometry, group: Array, clusters: _Clusters) -> None:
     height = np.where(np.abs(height) < 1, 1, height)
     along = (point * geometry.col_axis[m]).sum(axis=1) / height
     across = (point * geometry.row_axis[m]).sum(axis=1) / height
-    barrel = np.abs(normal[:, 2]) < 0.7
+    barrel = np.abs(normal[:, 2]) < TILT
     surface = geometry.surface[m]
     depths = {}
     for s in np.unique(surface):
@@ -239,6 +248,31 @@ def _first_guess(geometry: Geometry, group: Array, clusters: _Clusters) -> None:
     for s in range(len(geometry.depth)):
         geometry.depth[s] = min(max(depths.get(s, usual), 30.0), 1000.0)
     _fit_drift(geometry, group, m, across, clusters.rows, np.ones(len(m)))
+
+
+def _turn_axes(geometry: Geometry, group: Array, clusters: _Clusters) -> None:
+    """Turn rows or columns around where more clusters line up then.
+
+    Not all software numbers the rows of modules that face the collisions, or of the two ends, in
+    the same direction as the table says.
+    """
+    x, y = geometry.position[:, 0], geometry.position[:, 1]
+    barrel = np.abs(geometry.normal[:, 2]) < TILT
+    counted_back = geometry.row_axis[:, 1] * x < geometry.row_axis[:, 0] * y
+    behind = geometry.position[:, 2] < 0
+    widths = np.array(_OUTER[0])
+    best = 0.0
+    for axes in ("row_axis", "col_axis"):
+        for modules in (barrel & False, barrel & counted_back, barrel & ~counted_back,
+                        ~barrel & behind, ~barrel & ~behind):  # fmt: skip
+            before = getattr(geometry, axes)
+            setattr(geometry, axes, np.where(modules[:, None], -before, before))
+            _first_guess(geometry, group, clusters)
+            score = float(_triplets(geometry, clusters, widths, 1).share.sum())
+            if score > 1.1 * best:
+                best = score
+            else:
+                setattr(geometry, axes, before)
 
 
 def _fit_drift(
@@ -383,8 +417,8 @@ def _associate(planes, hits, event, surface, row, col, near, lowest, stiff, seed
             for a in range(lowest, s):
                 if planes.barrel[a] or (planes.at[a] < 0) == (planes.at[s] < 0):
                     candidates, n_candidates = make_seeds(
-                        planes, hits, order, turns[a], a, begin, end, candidates, n_candidates, sums,
-                        seeds, weights,
+                        planes, hits, order, turns[a], a, begin, end, track.SEED_BELIEF, candidates,
+                        n_candidates, sums, seeds, weights,
                     )  # fmt: skip
             begin = end
     return found[:n], kinds[:n, 0], spots_of_kind

@@ -18,6 +18,7 @@ from pixlab.coding.tracking.residuals import NEAR
 __all__ = ["CANDIDATE", "HIT", "SEED_INPUTS", "SEED_SLOTS", "SEED_ROWS"]
 __all__ += ["SPOT", "SPOT_INPUTS", "SPOT_SLOTS", "SPOT_ROWS", "GROUPS"]
 __all__ += ["BUCKETS", "ROW_KERNELS", "COL_KERNELS", "bucket_of"]
+__all__ += ["SEED_BELIEF"]
 __all__ += ["look_ahead", "make_candidate", "make_seeds", "make_spots"]
 __all__ += ["pixel_of", "seed_contexts"]
 
@@ -51,7 +52,7 @@ MOST_CANDIDATES = 1 << 18
 _LEAST_GAP = 4000  # um between two clusters of a seed
 _MOST_CURVED = np.int64(6e-6 * 2**44)  # half curvature: 95 MeV/c at 3.8 T
 _STEEPEST = np.int64(15) << 20
-_SEED_BELIEF = 600  # less is not kept, nor is less than that and an eighth of the clusters
+SEED_BELIEF = 600  # less is not kept
 _SPOT_BELIEF = 100  # less makes no spot
 _FREE = 20_000  # a cluster less unexplained makes no seeds
 # how much longer or wider than the track makes likely a cluster may be, 1/16 pixel
@@ -181,18 +182,18 @@ def seed_contexts(planes, hits, c, slots):  # type: ignore[no-untyped-def]
 
 @njit(cache=True, nogil=True)
 def make_seeds(  # type: ignore[no-untyped-def]
-    planes, hits, order, bins, s, begin, end, candidates, n, sums, table, weights
+    planes, hits, order, bins, s, begin, end, least, candidates, n, sums, table, weights
 ):
     """Pair the clusters of surface s with those of `begin` to `end` that are not yet explained.
 
     ``order`` lists the clusters of s by azimuth, ``bins`` (257) where each 256th of the circle
-    begins; ``sums`` [clusters, 2] adds up first beliefs by first and by last cluster. Returns
-    (candidates, their number): the array grows.
+    begins; seeds less likely than `least` are left out; ``sums`` [clusters, 2] adds up first
+    beliefs by first and by last cluster. Returns (candidates, their number): the array grows.
     """
     slots = np.empty(SEED_INPUTS, np.int64)
     x = np.empty(SEED_INPUTS, np.int64)
     c = np.empty(CANDIDATE, np.int64)
-    before, least = n, _SEED_BELIEF + (end >> 3)
+    before = n
     barrel = planes.barrel[s]
     a_depth = 16 * planes.depth[s]
     if end > begin:

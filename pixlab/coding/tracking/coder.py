@@ -82,28 +82,40 @@ class TrackingCoder:
             room = min(n_digis, 8 * room)
         if frames < 0 or n != n_digis:
             raise FormatError("the hit map is damaged")
-        event, module, offsets = event[:frames], module[:frames], offsets[: frames + 1]
-        return _reordered(event, module.astype(np.int32), offsets, row[:n], col[:n], module)
+        module = module[:frames].astype(np.int32)
+        return _by_rows(Hits(event[:frames], module, offsets[: frames + 1], row[:n], col[:n]))
 
 
 def _bytes(section: bytes) -> Array:
     return np.frombuffer(section, np.uint8).copy()  # writable, as the kernels are compiled for
 
 
-def _reordered(event: Array, module: Array, offsets: Array, row: Array, col: Array, rank: Array) -> Hits:
-    """The frames sorted by event and `rank`."""
-    order = np.lexsort((rank, event))
-    lengths = np.diff(offsets)[order]
+def _by_columns(hits: Hits, rank: Array) -> Hits:
+    """The same hits, frames sorted by event and `rank`, their digis by column, then row."""
+    return _sorted(hits, rank[hits.module], hits.col, hits.row)
+
+
+def _by_rows(hits: Hits) -> Hits:
+    """The same hits in the order of `Digis`: frames by event and module, digis by row."""
+    return _sorted(hits, hits.module, hits.row, hits.col)
+
+
+def _sorted(hits: Hits, rank: Array, first: Array, second: Array) -> Hits:
+    frames = np.lexsort((rank, hits.event))
+    lengths = np.diff(hits.offsets)[frames]
     ends = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
-    digi = np.repeat(offsets[:-1][order] - ends[:-1], lengths) + np.arange(ends[-1])
-    return Hits(event[order], module[order], ends, row[digi], col[digi])
+    digis = np.repeat(hits.offsets[:-1][frames] - ends[:-1], lengths) + np.arange(ends[-1])
+    key = np.repeat(np.arange(len(frames)) << 32, lengths)
+    key |= first[digis].astype(np.int64) << 16 | second[digis]
+    digis = digis[np.argsort(key)]
+    return Hits(hits.event[frames], hits.module[frames], ends, hits.row[digis], hits.col[digis])
 
 
 def _encode(planes: Planes, memory: Memory, n_events: int, hits: Hits) -> dict[str, bytes]:
     """The two sections; `memory` learns."""
     rank = np.empty(len(planes.order), np.int64)
     rank[planes.order] = np.arange(len(rank))
-    mine = _reordered(hits.event, hits.module, hits.offsets, hits.row, hits.col, rank[hits.module])
+    mine = _by_columns(hits, rank)
     roots, root_row, root_col = find_roots(mine.offsets, mine.row, mine.col)
     spare = np.zeros(int(planes.rows.max(initial=0)), np.uint16)
     row, col = np.concatenate([mine.row, spare]), np.concatenate([mine.col, spare])

@@ -527,11 +527,13 @@ def code_events(  # type: ignore[no-untyped-def]
             by_azimuth_of(hits, first_hit, n_hits, by_azimuth, azimuth[s])
             beliefs = longer(beliefs, n_hits)
             beliefs[first_hit:n_hits] = 0
+            # in busy events weak seeds cost more time than they save bits
+            least = track.SEED_BELIEF + (n_hits >> 3)
             for a in range(s):
                 if planes.barrel[a] or (planes.at[a] < 0) == (planes.at[s] < 0):
                     candidates, n_candidates = make_seeds(
-                        planes, hits, by_azimuth, azimuth[a], a, first_hit, n_hits, candidates,
-                        n_candidates, beliefs, memory.seeds, memory.seed_weights,
+                        planes, hits, by_azimuth, azimuth[a], a, first_hit, n_hits, least,
+                        candidates, n_candidates, beliefs, memory.seeds, memory.seed_weights,
                     )  # fmt: skip
     if reading:
         return f, n, 0, 0

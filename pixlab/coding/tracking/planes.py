@@ -20,7 +20,7 @@ from pixlab.coding.tracking.helix import ONE, azimuth, isqrt
 from pixlab.detectors import Detector
 from pixlab.errors import FormatError
 
-__all__ = ["CLASSES", "PLACES", "Geometry", "Planes", "describe", "make_planes"]
+__all__ = ["CLASSES", "PLACES", "TILT", "Geometry", "Planes", "describe", "make_planes"]
 
 Array = NDArray[Any]
 
@@ -116,7 +116,7 @@ class Geometry:
         """Unit vectors across the modules, away from the collisions: float64[modules, 3]."""
         normal = np.cross(self.row_axis, self.col_axis)
         outward = np.where(
-            np.abs(normal[:, 2]) < _TILT,
+            np.abs(normal[:, 2]) < TILT,
             (normal[:, :2] * self.position[:, :2]).sum(axis=1),
             normal[:, 2] * self.position[:, 2],
         )
@@ -135,7 +135,7 @@ class Geometry:
         ]
 
 
-_TILT = 0.7  # z component of a normal from which on a module belongs to a disk
+TILT = 0.7  # z component of a normal from which on a module belongs to a disk
 
 
 def _edges(sizes: Array, pitch: float, share: float) -> Array:
@@ -155,7 +155,7 @@ def _surfaces(detector: Detector) -> NDArray[np.int64]:
     ranks: dict[tuple[int, int], tuple[float, ...]] = {}
     for layer, side in sorted(set(zip(detector.layer.tolist(), detector.side.tolist(), strict=True))):
         here = (detector.layer == layer) & (detector.side == side)
-        if np.abs(normal[here, 2]).mean() < _TILT:
+        if np.abs(normal[here, 2]).mean() < TILT:
             ranks[layer, side] = (0, float(detector.radius[here].mean()), side)
         else:
             ranks[layer, side] = (1, float(np.abs(detector.position[here, 2]).mean()), side)
@@ -227,7 +227,7 @@ def make_planes(detector: Detector, arrays: Mapping[str, Array]) -> Planes:
     row_edge, col_edge = tables
     sensor = detector.sensor.astype(np.int64)
     normal = np.cross(row_axis, col_axis) >> 20
-    steep = np.abs(normal[:, 2]) >= int(_TILT * ONE)
+    steep = np.abs(normal[:, 2]) >= int(TILT * ONE)
     outward = np.where(
         steep, normal[:, 2] * centre[:, 2], (normal[:, :2] * centre[:, :2]).sum(axis=1)
     )
