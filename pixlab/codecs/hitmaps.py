@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from functools import cached_property
 from typing import Any, ClassVar
 
@@ -9,13 +10,18 @@ import numpy as np
 import param
 from numpy.typing import NDArray
 
-from pixlab.codecs.base import Codec, Model
+from pixlab.codecs.base import Chunk, Codec, Model
 from pixlab.coding.hits import HitCoder, Hits
 from pixlab.coding.layout import Layout, make_layout
+from pixlab.coding.tracking import TrackingCoder
 from pixlab.detectors import Detector
 from pixlab.digis import Digis
+from pixlab.errors import FormatError
+from pixlab.progress import Progress
 
-__all__ = ["ContextCodec", "ContextModel", "to_digis", "to_hits"]
+__all__ = ["ContextCodec", "ContextModel", "HitmapCodec", "HitmapModel", "to_digis", "to_hits"]
+
+_TRACKS = "tracks"  # an empty section: it says how the hit map was coded
 
 _REUSE = 100.0  # times as many digis as were fitted, for which a model is made unless it is compact
 
@@ -55,6 +61,67 @@ class ContextModel(Model):
     def hit_coder(self) -> HitCoder:
         """The way to code hit maps."""
         return HitCoder(self.layout, self.arrays)
+
+
+class HitmapCodec(ContextCodec):
+    """A `ContextCodec` that keeps the hit map, and may spend time on it."""
+
+    effort: Any = param.Selector(
+        default="default",
+        objects=["default", "max"],
+        doc="max: also predict clusters of outer layers from the tracks through inner ones, where "
+        "the file becomes smaller by that; ten to a hundred times as slow",
+    )
+
+    def learn_hits(
+        self, layout: Layout, digis: Digis, progress: Progress | None = None
+    ) -> dict[str, NDArray[Any]]:
+        """What a model needs for hit maps."""
+        detector, hits, n_events = digis.detector, to_hits(digis), len(digis)
+        arrays = HitCoder.learn(layout, n_events, hits, reuse=self.reuse)
+        if self.effort != "max" or digis.n_digis == 0:
+            return arrays
+        if progress:
+            progress(0.0, "finding tracks")
+
+        # the smallest of: no tracks, tracks, and tracks with all that was learned of them
+        def cost(sections: dict[str, bytes] | None) -> float:
+            return self.reuse * sum(map(len, sections.values())) if sections else np.inf
+
+        best, chosen = cost(HitCoder(layout, arrays).encode(n_events, hits)), arrays
+        for more in TrackingCoder.learn(detector, n_events, hits):
+            size = sum(len(zlib.compress(a.tobytes(), 9)) for a in more.values())
+            trial = cost(TrackingCoder(detector, more).encode(n_events, hits)) + size
+            if trial < best:
+                best, chosen = trial, arrays | more
+        return chosen
+
+
+class HitmapModel(ContextModel):
+    """A fitted `HitmapCodec`."""
+
+    @cached_property
+    def _track_coder(self) -> TrackingCoder | None:
+        """The way with tracks, if the model has it."""
+        known = TrackingCoder.known(self.arrays)
+        return TrackingCoder(self.detector, self.arrays) if known else None
+
+    def encode_hits(self, n_events: int, hits: Hits) -> dict[str, bytes]:
+        """Sections of a hit map, in the way that takes fewer bytes."""
+        sections = self.hit_coder.encode(n_events, hits)
+        coder = self._track_coder
+        other = coder.encode(n_events, hits) if coder and len(hits.row) else None
+        if other and sum(map(len, other.values())) < sum(map(len, sections.values())):
+            return other | {_TRACKS: b""}
+        return sections
+
+    def decode_hits(self, chunk: Chunk) -> Hits:
+        """The hit map of a chunk."""
+        if _TRACKS not in chunk.sections:
+            return self.hit_coder.decode(chunk.n_events, chunk.n_digis, chunk.sections)
+        if self._track_coder is None:
+            raise FormatError("the hit map was coded with tracks, of which the model knows nothing")
+        return self._track_coder.decode(chunk.n_events, chunk.n_digis, chunk.sections)
 
 
 def to_hits(digis: Digis) -> Hits:

@@ -5,8 +5,7 @@ from __future__ import annotations
 from functools import cached_property
 
 from pixlab.codecs.base import Chunk
-from pixlab.codecs.hitmaps import ContextCodec, ContextModel, to_digis, to_hits
-from pixlab.coding.hits import HitCoder
+from pixlab.codecs.hitmaps import HitmapCodec, HitmapModel, to_digis, to_hits
 from pixlab.coding.layout import make_layout, track_slopes
 from pixlab.coding.values import ValueCoder
 from pixlab.digis import Digis
@@ -15,7 +14,7 @@ from pixlab.progress import Progress
 __all__ = ["Lossless", "LosslessModel"]
 
 
-class Lossless(ContextCodec):
+class Lossless(HitmapCodec):
     """Exact coding of hit map and adc in learned contexts."""
 
     key = "lossless"
@@ -25,17 +24,17 @@ class Lossless(ContextCodec):
         detector, slopes, hits = digis.detector, track_slopes(digis.detector), to_hits(digis)
         layout = make_layout(detector, slopes)
         arrays = {"slopes": slopes}
-        arrays |= HitCoder.learn(layout, len(digis), hits, reuse=self.reuse)
+        arrays |= self.learn_hits(layout, digis, progress)
         arrays |= ValueCoder.learn(
             "adc", layout, hits, digis.adc, detector.adc_max, reuse=self.reuse
         )
         return LosslessModel(self, detector, arrays)
 
 
-class LosslessModel(ContextModel):
+class LosslessModel(HitmapModel):
     """A fitted `Lossless`."""
 
-    needs = (*ContextModel.needs, *ValueCoder.needs("adc"))
+    needs = (*HitmapModel.needs, *ValueCoder.needs("adc"))
 
     @cached_property
     def _adc_coder(self) -> ValueCoder:
@@ -43,10 +42,10 @@ class LosslessModel(ContextModel):
 
     def _encode(self, digis: Digis) -> dict[str, bytes]:
         hits = to_hits(digis)
-        sections = self.hit_coder.encode(len(digis), hits)
+        sections = self.encode_hits(len(digis), hits)
         return sections | {"adc": self._adc_coder.encode(hits, digis.adc)}
 
     def _decode(self, chunk: Chunk) -> Digis:
-        hits = self.hit_coder.decode(chunk.n_events, chunk.n_digis, chunk.sections)
+        hits = self.decode_hits(chunk)
         adc = self._adc_coder.decode(hits, chunk.sections["adc"])
         return to_digis(self.detector, chunk.n_events, hits, adc)

@@ -22,8 +22,7 @@ from numpy.typing import NDArray
 
 from pixlab.clusters import cluster
 from pixlab.codecs.base import Chunk
-from pixlab.codecs.hitmaps import ContextCodec, ContextModel, to_digis, to_hits
-from pixlab.coding.hits import HitCoder
+from pixlab.codecs.hitmaps import HitmapCodec, HitmapModel, to_digis, to_hits
 from pixlab.coding.layout import make_layout, track_slopes
 from pixlab.coding.values import ValueCoder
 from pixlab.digis import Digis
@@ -40,7 +39,7 @@ _OWN = 0.01  # weight of the pixels' own errors, in levels squared
 _ROUNDS = 4
 
 
-class ScalarQuantizer(ContextCodec):
+class ScalarQuantizer(HitmapCodec):
     """Counts in a few levels on an exact hit map."""
 
     key = "scalar"
@@ -83,7 +82,7 @@ class ScalarQuantizer(ContextCodec):
             "edges": edges.astype(np.uint16),
             "values": values.astype(np.uint16),
         }
-        arrays |= HitCoder.learn(layout, len(digis), hits, reuse=self.reuse)
+        arrays |= self.learn_hits(layout, digis, progress)
         levels = assign_levels(self, digis, arrays["edges"], arrays["values"])
         arrays |= ValueCoder.learn(
             "levels", layout, hits, levels, len(values) - 1, reuse=self.reuse
@@ -115,12 +114,12 @@ class ScalarQuantizer(ContextCodec):
         return np.unique(np.clip(np.rint(edges), low + 1, top)).astype(np.int64)
 
 
-class ScalarModel(ContextModel):
+class ScalarModel(HitmapModel):
     """A fitted `ScalarQuantizer`: ``edges`` and ``values`` of its levels, in counts."""
 
     codec: ScalarQuantizer
 
-    needs = (*ContextModel.needs, "edges", "values", *ValueCoder.needs("levels"))
+    needs = (*HitmapModel.needs, "edges", "values", *ValueCoder.needs("levels"))
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -149,11 +148,11 @@ class ScalarModel(ContextModel):
 
     def _encode(self, digis: Digis) -> dict[str, bytes]:
         hits = to_hits(digis)
-        sections = self.hit_coder.encode(len(digis), hits)
+        sections = self.encode_hits(len(digis), hits)
         return sections | {"levels": self._level_coder.encode(hits, self._levels(digis))}
 
     def _decode(self, chunk: Chunk) -> Digis:
-        hits = self.hit_coder.decode(chunk.n_events, chunk.n_digis, chunk.sections)
+        hits = self.decode_hits(chunk)
         level = self._level_coder.decode(hits, chunk.sections["levels"])
         return to_digis(self.detector, chunk.n_events, hits, self.arrays["values"][level])
 

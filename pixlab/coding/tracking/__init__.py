@@ -8,3 +8,7 @@
 
 Everything after the alignment is arithmetic on integers, the same in both directions.
 """
+
+from pixlab.coding.tracking.coder import TrackingCoder
+
+__all__ = ["TrackingCoder"]

@@ -53,6 +53,7 @@ Array = NDArray[Any]
 _MOST_EVENTS = 8
 _ENOUGH = 300_000  # digis
 _LEAST_CLUSTERS = 3000
+_WORK = 1 << 36  # as `candidates` counts it
 _LEAST_TRIPLETS = 200
 # widths of the Gaussian along rows and columns, um, at the first and the last step, and steps
 _OUTER = ((350.0, 3000.0), (45.0, 150.0), 8)
@@ -373,6 +374,7 @@ def _associate(planes, hits, event, surface, row, col, near, lowest, stiff, seed
     order = np.zeros(len(hits), np.int64)
     turns = np.zeros((n_surfaces, 257), np.int64)
     sums = np.zeros((len(hits), 2), np.int64)
+    budget = np.array([_WORK])
     first = np.zeros(len(planes.rows) + 1, np.int64)
     begin = 0
     while begin < len(hits):
@@ -394,7 +396,7 @@ def _associate(planes, hits, event, surface, row, col, near, lowest, stiff, seed
                 listed[at[m]] = i
                 at[m] += 1
             spots, contexts, made = make_spots(
-                planes, hits, candidates, n_candidates, s, spots, contexts
+                planes, hits, candidates, n_candidates, s, spots, contexts, budget
             )
             for q in range(made):
                 spot = spots[q]
@@ -418,7 +420,7 @@ def _associate(planes, hits, event, surface, row, col, near, lowest, stiff, seed
                 if planes.barrel[a] or (planes.at[a] < 0) == (planes.at[s] < 0):
                     candidates, n_candidates = make_seeds(
                         planes, hits, order, turns[a], a, begin, end, track.SEED_BELIEF, candidates,
-                        n_candidates, sums, seeds, weights,
+                        n_candidates, sums, seeds, weights, budget,
                     )  # fmt: skip
             begin = end
     return found[:n], kinds[:n, 0], spots_of_kind

@@ -18,7 +18,7 @@ from pixlab.coding.tracking.residuals import NEAR
 __all__ = ["CANDIDATE", "HIT", "SEED_INPUTS", "SEED_SLOTS", "SEED_ROWS"]
 __all__ += ["SPOT", "SPOT_INPUTS", "SPOT_SLOTS", "SPOT_ROWS", "GROUPS"]
 __all__ += ["BUCKETS", "ROW_KERNELS", "COL_KERNELS", "bucket_of"]
-__all__ += ["SEED_BELIEF"]
+__all__ += ["SEED_BELIEF", "HELIX_WORK"]
 __all__ += ["look_ahead", "make_candidate", "make_seeds", "make_spots"]
 __all__ += ["pixel_of", "seed_contexts"]
 
@@ -49,6 +49,8 @@ GROUPS = 32  # of kernels: how far the prediction reaches, from what, to what
 ROW_KERNELS, COL_KERNELS = 24, 6  # of a group
 
 MOST_CANDIDATES = 1 << 18
+_MOST_SPOTS = 1 << 19  # of a surface
+HELIX_WORK = 32  # of making or following one helix; comparing two clusters counts as 1
 _LEAST_GAP = 4000  # um between two clusters of a seed
 _MOST_CURVED = np.int64(6e-6 * 2**44)  # half curvature: 95 MeV/c at 3.8 T
 _STEEPEST = np.int64(15) << 20
@@ -182,13 +184,14 @@ def seed_contexts(planes, hits, c, slots):  # type: ignore[no-untyped-def]
 
 @njit(cache=True, nogil=True)
 def make_seeds(  # type: ignore[no-untyped-def]
-    planes, hits, order, bins, s, begin, end, least, candidates, n, sums, table, weights
+    planes, hits, order, bins, s, begin, end, least, candidates, n, sums, table, weights, budget
 ):
     """Pair the clusters of surface s with those of `begin` to `end` that are not yet explained.
 
     ``order`` lists the clusters of s by azimuth, ``bins`` (257) where each 256th of the circle
     begins; seeds less likely than `least` are left out; ``sums`` [clusters, 2] adds up first
-    beliefs by first and by last cluster. Returns (candidates, their number): the array grows.
+    beliefs by first and by last cluster. `budget` is what work may still be done, and no seeds are
+    made without. Returns (candidates, their number): the array grows.
     """
     slots = np.empty(SEED_INPUTS, np.int64)
     x = np.empty(SEED_INPUTS, np.int64)
@@ -203,7 +206,7 @@ def make_seeds(  # type: ignore[no-untyped-def]
     for j in range(begin, end):
         b = hits[j]
         free = 65536 - b[EXPLAINED]
-        if free < _FREE:
+        if free < _FREE or budget[0] < 0:
             continue
         # how far apart in azimuth they can be, in cells: what the most curved circle turns
         nearest = planes.at[s] if barrel else planes.begin[s]
@@ -219,6 +222,7 @@ def make_seeds(  # type: ignore[no-untyped-def]
         b_depth = 16 * planes.depth[planes.surface[b[MODULE]]]
         for q in range(2 * reach + 1):
             cell = (low + q) & 255
+            budget[0] -= 1 + bins[cell + 1] - bins[cell]
             for o in range(bins[cell], bins[cell + 1]):
                 i = order[o]
                 a = hits[i]
@@ -239,6 +243,7 @@ def make_seeds(  # type: ignore[no-untyped-def]
                     unit = far * planes.col_pitch[a[MODULE]]
                     if abs(16 * (a[COLS] - 1) * unit - abs(up) * a_depth) > (_LONG + 4) * unit:
                         continue
+                budget[0] -= HELIX_WORK
                 if not make_candidate(planes, hits, i, j, c):
                     continue
                 ok, long, wide = _excess(planes, a, c[WX], c[WY], c[K], c[T], c[S_FIRST])
@@ -294,7 +299,7 @@ def bucket_of(col, cols):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def make_spots(planes, hits, candidates, n, s, spots, contexts):  # type: ignore[no-untyped-def]
+def make_spots(planes, hits, candidates, n, s, spots, contexts, budget):  # type: ignore[no-untyped-def]
     """Where n candidates cross the modules of surface s.
 
     Returns (spots, contexts of each, their number): the arrays grow. Weights are left to the caller.
@@ -303,12 +308,13 @@ def make_spots(planes, hits, candidates, n, s, spots, contexts):  # type: ignore
     to_barrel, place = planes.barrel[s], planes.place[s]
     for q in range(n):
         c = candidates[q]
-        if not (c[AHEAD] >> s) & 1 or c[BELIEF] < _SPOT_BELIEF:
+        if not (c[AHEAD] >> s) & 1 or c[BELIEF] < _SPOT_BELIEF or budget[0] < 0:
             continue
         length = _arc_to(planes, s, c[K], c[T], c[Z0])
         strip = _strip(planes, s, c[K], c[T], c[Z0], length)
         x, y, _, _ = walk(c[WX], c[WY], c[K], length)
         cell = (s * ANGLES + (azimuth(x, y) * ANGLES >> 16)) * STRIPS + strip
+        budget[0] -= HELIX_WORK * (1 + planes.cell[cell + 1] - planes.cell[cell])
         for o in range(planes.cell[cell], planes.cell[cell + 1]):
             m = planes.inside[o]
             ok, there, u, v, across, along = crossing(
@@ -326,6 +332,8 @@ def make_spots(planes, hits, candidates, n, s, spots, contexts):  # type: ignore
                 continue
             if begins < -128 or begins > 16 * planes.cols[m] + 128:
                 continue
+            if found == _MOST_SPOTS:
+                return spots, contexts, found
             if found == len(spots):
                 spots = np.concatenate((spots, np.empty_like(spots)))
                 contexts = np.concatenate((contexts, np.empty_like(contexts)))

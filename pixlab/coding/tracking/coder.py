@@ -9,16 +9,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pixlab.coding.hits import MAX_DIGIS, Hits
+from pixlab.coding.tracking.alignment import align
 from pixlab.coding.tracking.events import Memory, code_events
 from pixlab.coding.tracking.growth import find_roots
 from pixlab.coding.tracking.memory import copy_of, fresh, restore, store
-from pixlab.coding.tracking.planes import Geometry, Planes, describe, make_planes
+from pixlab.coding.tracking.planes import Planes, describe, make_planes
 from pixlab.detectors import Detector
 from pixlab.errors import FormatError
 
 __all__ = ["TrackingCoder"]
 
 Array = NDArray[Any]
+
+_ENOUGH = 1_000_000  # digis that are learned from
+_PASSES = 2
+_DENSEST = 16  # digis that a byte may tell of: more are left to other coders
 
 
 class TrackingCoder:
@@ -42,17 +47,32 @@ class TrackingCoder:
         self._memory = restore(arrays)
 
     @staticmethod
-    def learn(geometry: Geometry, n_events: int, hits: Hits, *, passes: int = 2) -> dict[str, Array]:
-        """The arrays of a model that suits these hits."""
-        tables = describe(geometry)
-        planes, memory = make_planes(geometry.detector, tables), fresh()
-        for _ in range(passes):
-            _encode(planes, memory, n_events, hits)
-        return tables | store(memory)
+    def known(arrays: Mapping[str, Array]) -> bool:
+        """Whether `learn` left anything in a model."""
+        return any(name.startswith("tracking.") for name in arrays)
 
-    def encode(self, n_events: int, hits: Hits) -> dict[str, bytes]:
-        """Sections ``positions`` and ``shapes`` of a hit map."""
-        return _encode(self._planes, copy_of(self._memory), n_events, hits)
+    @staticmethod
+    def learn(detector: Detector, n_events: int, hits: Hits) -> list[dict[str, Array]]:
+        """Arrays for a model that suits these hits: first small ones, then those that know more.
+
+        There are none for detectors whose modules are too many or too large.
+        """
+        hits, n_events = _first_events(hits, n_events)
+        alone = _by_columns(hits, np.arange(len(detector)))
+        tables = describe(align(detector, alone))
+        try:
+            planes = make_planes(detector, tables)
+        except FormatError:
+            return []
+        memory = fresh()
+        for _ in range(_PASSES):
+            _encode(planes, memory, n_events, hits)
+        return [tables, tables | store(memory)]
+
+    def encode(self, n_events: int, hits: Hits) -> dict[str, bytes] | None:
+        """Sections ``positions`` and ``shapes`` of a hit map; None if it is too dense for this."""
+        sections = _encode(self._planes, copy_of(self._memory), n_events, hits)
+        return sections if len(hits.row) <= _most_digis(sections) else None
 
     def decode(self, n_events: int, n_digis: int, sections: Mapping[str, bytes]) -> Hits:
         """The hit map that `encode` wrote.
@@ -62,32 +82,46 @@ class TrackingCoder:
         FormatError
             If the sections are damaged, or hold another number of digis.
         """
-        if n_digis > MAX_DIGIS:
-            raise FormatError("a chunk claims more digis than there may be")
-        planes = self._planes
         places, growing = (_bytes(sections[name]) for name in ("positions", "shapes"))
+        if n_digis > min(_most_digis(sections), MAX_DIGIS):
+            raise FormatError("a chunk claims more digis than its bytes can tell of")
+        planes = self._planes
         spare = int(planes.rows.max(initial=0))
         none = np.zeros(0, np.int64)
-        room = min(n_digis, 16 * (len(places) + len(growing)) + 1024)  # what is believed at first
-        while True:
-            event, module = np.zeros(room, np.int64), np.zeros(room, np.int64)
-            offsets = np.zeros(room + 1, np.int64)
-            row, col = np.zeros(room + spare, np.uint16), np.zeros(room + spare, np.uint16)
-            frames, n, _, _ = code_events(
-                True, places, growing, planes, copy_of(self._memory), n_events, event, module, none,
-                none, none, offsets, row, col,
-            )  # fmt: skip
-            if frames != -2 or room == n_digis:
-                break
-            room = min(n_digis, 8 * room)
+        event, module = np.zeros((2, n_digis), np.int64)
+        offsets = np.zeros(n_digis + 1, np.int64)
+        row, col = np.zeros((2, n_digis + spare), np.uint16)
+        frames, n, _, _ = code_events(
+            True, places, growing, planes, copy_of(self._memory), n_events, event, module, none,
+            none, none, offsets, row, col,
+        )  # fmt: skip
         if frames < 0 or n != n_digis:
             raise FormatError("the hit map is damaged")
         module = module[:frames].astype(np.int32)
         return _by_rows(Hits(event[:frames], module, offsets[: frames + 1], row[:n], col[:n]))
 
 
+def _most_digis(sections: Mapping[str, bytes]) -> int:
+    return _DENSEST * (len(sections["positions"]) + len(sections["shapes"]))
+
+
 def _bytes(section: bytes) -> Array:
     return np.frombuffer(section, np.uint8).copy()  # writable, as the kernels are compiled for
+
+
+def _first_events(hits: Hits, n_events: int) -> tuple[Hits, int]:
+    """Whole events with about `_ENOUGH` digis, and their number."""
+    frame = int(np.searchsorted(hits.offsets, _ENOUGH))
+    if frame >= len(hits.event):
+        return hits, n_events
+    last = int(hits.event[frame])
+    frames = int(np.searchsorted(hits.event, last, side="right"))
+    end = hits.offsets[frames]
+    first = Hits(
+        hits.event[:frames], hits.module[:frames], hits.offsets[: frames + 1], hits.row[:end],
+        hits.col[:end],
+    )  # fmt: skip
+    return first, last + 1
 
 
 def _by_columns(hits: Hits, rank: Array) -> Hits:

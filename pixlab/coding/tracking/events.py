@@ -85,6 +85,11 @@ _SURE = (10_000, 32_000, 55_000)  # shares of a root, 1/65536, from which a spot
 _LEAST_SHARE = 256  # of a cluster, 1/65536, that is noted
 _LEAST_LINK = 1000  # that makes a longer candidate
 _LEAST_BELIEF = 200
+_MOST_MEAN = np.int64(1) << 30  # clusters in a module, 1/65536
+_MOST_BUSY = np.int64(1) << 20  # times as many clusters as usual, 1/256
+_MOST_SPOTS = 1 << 14  # of a module
+_SPOT_WORK = 48  # of a spot, whatever is found there, and for a digi: as `candidates` counts work
+_FIRST_BUDGET, _DIGI_BUDGET = np.int64(1) << 24, np.int64(1) << 12
 _KEPT = np.array([
     track.GUESS, track.LONG_FIRST, track.LONG_LAST, track.WIDE_FIRST, track.WIDE_LAST,
     track.RIVALS_FIRST, track.RIVALS_LAST,
@@ -119,7 +124,7 @@ class Memory(NamedTuple):
 
 @njit(cache=True, nogil=True)
 def _mean_class(mean):  # type: ignore[no-untyped-def]
-    """Class of an expected number in 1/65536, four an octave from 2^-10 on."""
+    """Class of an expected number in 1/65536, below 2^40, four an octave from 2^-10 on."""
     bits = 0
     while mean >> (bits + 1):
         bits += 1
@@ -392,6 +397,7 @@ def code_events(  # type: ignore[no-untyped-def]
     x_seed, seed_slots = np.empty(SEED_INPUTS, np.int64), np.empty(SEED_INPUTS, np.int64)
     growth_slots = np.empty(GROWTH_INPUTS, np.int64)
 
+    budget = np.array([_FIRST_BUDGET])
     where, grow = start(reading, places), start(reading, growing)
     f, n, given = 0, np.int64(0), len(event)
     for e in range(n_events):
@@ -401,6 +407,7 @@ def code_events(  # type: ignore[no-untyped-def]
             if reading and overrun(where, places):
                 return -1, n, 0, 0
             continue
+        before = n
         cumulate(memory.rows, memory.rows_pooled, ROW_KERNELS, row_mass)
         cumulate(memory.cols, memory.cols_pooled, COL_KERNELS, col_mass)
         n_hits, n_candidates, step = 0, 0, 0
@@ -408,7 +415,7 @@ def code_events(  # type: ignore[no-untyped-def]
         for s in range(n_surfaces):
             first_hit = n_hits
             spots, contexts, found = make_spots(
-                planes, hits, candidates, n_candidates, s, spots, contexts
+                planes, hits, candidates, n_candidates, s, spots, contexts, budget
             )
             if found > len(order):
                 order, inside = np.zeros(len(spots), np.int64), np.zeros(len(spots), np.int64)
@@ -427,10 +434,13 @@ def code_events(  # type: ignore[no-untyped-def]
                 step += 1
                 height, width, kind = planes.rows[m], planes.cols[m], planes.kind[m]
                 begin, end = begins[m * BUCKETS], begins[(m + 1) * BUCKETS]
+                if budget[0] < 0 or end - begin > _MOST_SPOTS:
+                    end = begin
                 here = sorted_spots[begin:end]
                 # how many are likely: the background, by how busy the event is, and the spots
                 busy = ((seen << 16) + _FEW) * 256 // (likely + _FEW)
-                ground = (memory.unexplained[kind] * busy >> 8) << (UNIT - 16)
+                busy = min(busy, _MOST_BUSY)
+                ground = min(memory.unexplained[kind] * busy >> 8, _MOST_MEAN) << (UNIT - 16)
                 mean = ground + _expected(
                     here, row_mass, col_mass, height, width, inside[begin:end]
                 )
@@ -441,6 +451,8 @@ def code_events(  # type: ignore[no-untyped-def]
                     where, reading, places, count, memory.counts,
                     _mean_class(mean >> (UNIT - 16)) * 512,
                 )  # fmt: skip
+                # what these spots ask for, from here to `_judge`; without a budget they are let go
+                budget[0] -= (end - begin) * (_SPOT_WORK + 4 * count)
                 seen += count
                 likely += memory.all[kind]
                 memory.all[kind] += ((count << 16) - memory.all[kind]) >> _PACE
@@ -508,12 +520,14 @@ def code_events(  # type: ignore[no-untyped-def]
                         at = (np.int64(col[i]) + LEFT) * stride + MARGIN + row[i]
                         grid[at] = truth[at] = 0
                     n_hits += made
+                    budget[0] += (last - n) * _DIGI_BUDGET
                     n = last
                     if reading:
                         event[f], module[f], offsets[f + 1] = e, m, n
                     f += 1
                 # for an event of the usual kind
                 unexplained = (unexplained << 8) // max(busy, 1)
+                unexplained = min(unexplained, _MOST_MEAN)
                 memory.unexplained[kind] += (unexplained - memory.unexplained[kind]) >> _PACE
                 _judge(
                     planes, memory, hits, candidates, here, inside[begin:end], share_of[begin:end],
@@ -534,7 +548,10 @@ def code_events(  # type: ignore[no-untyped-def]
                     candidates, n_candidates = make_seeds(
                         planes, hits, by_azimuth, azimuth[a], a, first_hit, n_hits, least,
                         candidates, n_candidates, beliefs, memory.seeds, memory.seed_weights,
+                        budget,
                     )  # fmt: skip
+        if reading and n == before:
+            return -1, n, 0, 0
     if reading:
         return f, n, 0, 0
     return f, n, finish(where, places), finish(grow, growing)

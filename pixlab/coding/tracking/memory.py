@@ -34,6 +34,16 @@ Array = NDArray[Any]
 # how sure a stored probability may be: 16 steps of what was seen
 _SEEN = np.array([0, 1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192], np.uint32)
 _LEAST_SEEN = 2  # less is not worth its bytes
+# a residual at first, by its size: a Gaussian and a floor, written out so that no machine computes it
+_LIKELY = np.array(
+    [
+        131269, 129938, 126026, 119768, 111525, 101756, 90973, 79696, 68413, 57549, 47441, 38329,
+        30352, 23562, 17935, 13391, 9813, 7064, 5001, 3491, 2409, 1653, 1136, 790,
+        564, 419, 329, 274, 241, 221, 210, 204, 200, 199, 198, 197,
+        197,
+    ],
+    np.int64,
+)  # fmt: skip
 _SCALE = 256  # of histograms: 1/256 of a root
 _PROBABILITIES = ("counts", "ground", "seeds", "spots", "growth")
 _WEIGHTS = ("seed_weights", "spot_weights", "growth_weights")
@@ -44,9 +54,8 @@ _HISTOGRAMS = ("rows", "cols")
 def fresh() -> Memory:
     """What is known before anything was seen."""
     doubtful = (np.uint32(1 << 22) // np.uint32(8)) << np.uint32(10)
-    bins = np.arange(BINS) - BINS // 2
     # clusters begin about half a pixel before the middle of where they are expected
-    likely = np.rint(65536 * (2 * np.exp(-(((bins + 4) / 7.0) ** 2) / 2) + 0.003)).astype(np.int64)
+    likely = _LIKELY[np.abs(np.arange(BINS) - BINS // 2 + 4)]
     return Memory(
         counts=np.full(COUNT_SLOTS, FRESH, np.uint32),
         ground=np.full(CLASSES * NODES, FRESH, np.uint32),
@@ -95,7 +104,7 @@ def store(memory: Memory) -> dict[str, Array]:
 
 
 def restore(arrays: Mapping[str, Array]) -> Memory:
-    """The memory that `store` left in a model, as exactly as it was stored.
+    """The memory that `store` left in a model, as exactly as it was stored; if nothing, `fresh`.
 
     Raises
     ------
@@ -103,6 +112,8 @@ def restore(arrays: Mapping[str, Array]) -> Memory:
         If an array is missing or damaged.
     """
     memory = fresh()
+    if not any(f"tracking.{name}" in arrays for name in Memory._fields):
+        return memory
     for name in _PROBABILITIES:
         stored = _stored(arrays, name, np.uint16, getattr(memory, name).shape).astype(np.uint32)
         seen = _SEEN[stored & np.uint32(15)]

@@ -33,7 +33,9 @@ MOST_RADIUS = 500_000  # um: `helix` computes with distances below 2^19
 MOST_Z0 = 120_000  # um: tracks begin nearer than this to the middle of the luminous region
 _MARGIN = 1500  # um around a module
 _MOST_Z = 1 << 22  # um
-_MOST_SURFACES = 64
+_MOST_IN_CELL = 32  # modules, on average
+_MOST_PIXELS = 1 << 20  # of a module, for which masses and binomial terms have bits enough
+MOST_SURFACES = 62  # a candidate has a bit for each
 
 
 class Planes(NamedTuple):
@@ -160,7 +162,7 @@ def _surfaces(detector: Detector) -> NDArray[np.int64]:
         else:
             ranks[layer, side] = (1, float(np.abs(detector.position[here, 2]).mean()), side)
     far = np.hypot(*(np.abs(detector.position[:, :2]).max(axis=0) * UM))
-    if not 3 <= len(ranks) <= _MOST_SURFACES or far > MOST_RADIUS:
+    if not 3 <= len(ranks) <= MOST_SURFACES or far > MOST_RADIUS:
         return none
     rank = {key: i for i, key in enumerate(sorted(ranks, key=lambda k: ranks[k]))}
     keys = zip(detector.layer.tolist(), detector.side.tolist(), strict=True)
@@ -209,10 +211,12 @@ def make_planes(detector: Detector, arrays: Mapping[str, Array]) -> Planes:
     """
     n, n_sensors = len(detector), len(detector.sensors)
     rows, cols = detector.rows.astype(np.int64), detector.cols.astype(np.int64)
+    if (rows * cols).max(initial=0) > _MOST_PIXELS:
+        raise FormatError("the modules of the detector have too many pixels to predict tracks")
     centre = _checked(arrays, "centre", (n, 3), _MOST_Z)
     row_axis = _checked(arrays, "row_axis", (n, 3), 2 * ONE)
     col_axis = _checked(arrays, "col_axis", (n, 3), 2 * ONE)
-    surface = _checked(arrays, "surface", (n,), _MOST_SURFACES - 1)
+    surface = _checked(arrays, "surface", (n,), MOST_SURFACES - 1)
     n_surfaces = int(surface.max(initial=0)) + 1
     depth = _checked(arrays, "depth", (n_surfaces,), 10_000)
     tables = []
@@ -264,11 +268,13 @@ def make_planes(detector: Detector, arrays: Mapping[str, Array]) -> Planes:
     for i, s in enumerate(detector.sensors):
         long_row[i, 1 : s.rows + 1] = s.row_sizes > 1.5 * s.pitch_row
         long_col[i, 1 : s.cols + 1] = s.col_sizes > 1.5 * s.pitch_col
-    begin, strip, cell, inside = _look_up(
+    sound, begin, strip, cell, inside = _look_up(
         n_surfaces, surface, barrel.astype(np.int64), centre, row_axis, col_axis,
         np.stack([row_edge[sensor, 0], row_edge[sensor, rows]], axis=1),
         np.stack([col_edge[sensor, 0], col_edge[sensor, cols]], axis=1),
     )  # fmt: skip
+    if not sound:
+        raise FormatError("the table of module positions in the model is damaged")
     return Planes(
         rows=rows,
         cols=cols,
@@ -335,7 +341,10 @@ def _steepness(barrel: Array, at: Array, begin: Array, strip: Array) -> Array:
 
 @njit(cache=True, nogil=True)
 def _look_up(n_surfaces, surface, barrel, centre, row_axis, col_axis, row_ends, col_ends):  # type: ignore[no-untyped-def]
-    """For each bin of azimuth and z (or radius) of a surface, the modules that may be there."""
+    """For each bin of azimuth and z (or radius) of a surface, the modules that may be there.
+
+    Returns (whether there are few enough, begin, strip, cell, inside).
+    """
     n = len(surface)
     begin = np.zeros(n_surfaces, np.int64)
     strip = np.ones(n_surfaces, np.int64)
@@ -373,9 +382,13 @@ def _look_up(n_surfaces, surface, barrel, centre, row_axis, col_axis, row_ends, 
             strip[s] = (high - low) // STRIPS + 1
     cell = np.zeros(n_surfaces * ANGLES * STRIPS + 1, np.int64)
     inside = np.empty(0, np.int64)
+    total = np.int64(0)
     for fill in range(2):
         for m in range(n):
             s = surface[m]
+            total += span[m, 1] * ((span[m, 3] - span[m, 2]) // strip[s] + 2)
+            if not fill and total > _MOST_IN_CELL * len(cell):
+                return False, begin, strip, cell, inside
             for a in range(span[m, 1]):
                 base = (s * ANGLES + ((span[m, 0] + a) & (ANGLES - 1))) * STRIPS
                 for b in range(
@@ -393,4 +406,4 @@ def _look_up(n_surfaces, surface, barrel, centre, row_axis, col_axis, row_ends, 
     for i in range(len(cell) - 1, 0, -1):
         cell[i] = cell[i - 1]
     cell[0] = 0
-    return begin, strip, cell, inside
+    return True, begin, strip, cell, inside
