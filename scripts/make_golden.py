@@ -16,7 +16,8 @@ from pixlab.codecs import make_codec
 
 GOLDEN = Path(__file__).parents[1] / "tests" / "golden"
 # of codecs, and of names beside them
-KNOBS = {
+KNOBS: dict[str, dict[str, object]] = {
+    "lossless max": {"effort": "max"},
     "patch-vq": {"codebook_size": 64},
     "cluster-vq drawn": {"target": "loose"},
     "residual-vq": {"codebook_size": 64, "residual_size": 32},

@@ -409,7 +409,9 @@ def _associate(planes, hits, event, surface, row, col, near, lowest, stiff, seed
                 m = spot[track.WHERE]
                 for k in range(first[m], first[m + 1]):
                     i = listed[k]
-                    if not _close(planes, m, row[i], col[i], spot[track.AT_ROW], spot[track.AT_COL], near):
+                    if not _close(
+                        planes, m, row[i], col[i], spot[track.AT_ROW], spot[track.AT_COL], near
+                    ):
                         continue
                     found, kinds = longer(found, n + 1), longer(kinds, n + 1)
                     found[n, 0], found[n, 1], found[n, 2] = a, b, i
@@ -462,11 +464,12 @@ def _inward(planes, hits, event, surface, row, col, near, pairs):  # type: ignor
             at_col = pixel_of(planes.col_edge[sensor], planes.cols[m], v)
             i = begin[event[a]]
             while i < len(hits) and event[i] == event[a] and surface[i] == 0:
-                if hits[i, track.MODULE] == m:
-                    if _close(planes, m, row[i], col[i], at_row, at_col, near):
-                        found = longer(found, n + 1)
-                        found[n, 0], found[n, 1], found[n, 2] = a, b, i
-                        n += 1
+                if hits[i, track.MODULE] == m and _close(
+                    planes, m, row[i], col[i], at_row, at_col, near
+                ):
+                    found = longer(found, n + 1)
+                    found[n, 0], found[n, 1], found[n, 2] = a, b, i
+                    n += 1
                 i += 1
     return found[:n], np.array([crossings])
 
@@ -582,20 +585,23 @@ def _move(
         parts.append((axes @ way - triplets.slope[:, :, None] * off[:, None, :], start))
     value = np.concatenate([part for part, _ in parts], axis=2)
     place = np.concatenate(
-        [start[:, None].astype(np.int64) + np.arange(part.shape[2]) for part, start in parts], axis=1
+        [start[:, None].astype(np.int64) + np.arange(part.shape[2]) for part, start in parts],
+        axis=1,
     )
     sound = np.isfinite(value).all(axis=(1, 2)) & (np.abs(value[:, :, :3]).max(axis=(1, 2)) < 20)
     value, place = value[sound], place[sound]
     residual, share = triplets.residual[sound], triplets.share[sound]
     prior = np.concatenate([np.tile(_SIZES, n_groups), np.ones(2 * n_sensors)])
-    matrix = np.diag(prior**-2.0)
-    vector = np.zeros(size)
+    matrix: Array = np.diag(prior**-2.0)
+    vector: Array = np.zeros(size)
     pair = place[:, :, None] * size + place[:, None, :]
     for axis in range(2):
         v = value[:, axis]
         weight = share / widths[axis] ** 2
         products = weight[:, None, None] * v[:, :, None] * v[:, None, :]
-        matrix += np.bincount(pair.ravel(), products.ravel(), minlength=size * size).reshape(size, size)
+        matrix += np.bincount(pair.ravel(), products.ravel(), minlength=size * size).reshape(
+            size, size
+        )
         vector += np.bincount(
             place.ravel(), (weight * residual[:, axis])[:, None].repeat(v.shape[1], 1).ravel() * v.ravel(),
             minlength=size,

@@ -15,10 +15,10 @@ from pixlab.coding.tracking.mixing import mixture
 from pixlab.coding.tracking.planes import ANGLES, MOST_Z0, PLACES, STRIPS
 from pixlab.coding.tracking.residuals import NEAR
 
-__all__ = ["CANDIDATE", "HIT", "SEED_INPUTS", "SEED_SLOTS", "SEED_ROWS"]
-__all__ += ["SPOT", "SPOT_INPUTS", "SPOT_SLOTS", "SPOT_ROWS", "GROUPS"]
-__all__ += ["BUCKETS", "ROW_KERNELS", "COL_KERNELS", "bucket_of"]
-__all__ += ["SEED_BELIEF", "HELIX_WORK"]
+__all__ = ["CANDIDATE", "HIT", "SEED_INPUTS", "SEED_ROWS", "SEED_SLOTS"]
+__all__ += ["GROUPS", "SPOT", "SPOT_INPUTS", "SPOT_ROWS", "SPOT_SLOTS"]
+__all__ += ["BUCKETS", "COL_KERNELS", "ROW_KERNELS", "bucket_of"]
+__all__ += ["HELIX_WORK", "SEED_BELIEF"]
 __all__ += ["look_ahead", "make_candidate", "make_seeds", "make_spots"]
 __all__ += ["pixel_of", "seed_contexts"]
 

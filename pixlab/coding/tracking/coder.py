@@ -157,15 +157,15 @@ def _encode(planes: Planes, memory: Memory, n_events: int, hits: Hits) -> dict[s
     while True:
         places, growing = (np.zeros(size, np.uint8) for size in sizes)
         trial = copy_of(memory)
-        _, _, *used = code_events(
+        used = code_events(
             False, places, growing, planes, trial, n_events, mine.event.astype(np.int64),
             mine.module.astype(np.int64), roots, root_row, root_col, mine.offsets, row, col,
-        )  # fmt: skip
+        )[2:]  # fmt: skip
         if min(used) >= 0:
             break
         sizes = [4 * size for size in sizes]
-    for array, learned in zip(memory, trial, strict=True):
-        array[:] = learned
+    for name, learned in trial._asdict().items():
+        getattr(memory, name)[:] = learned
     return {
         "positions": places[: used[0]].tobytes(),
         "shapes": growing[: used[1]].tobytes(),

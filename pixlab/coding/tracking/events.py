@@ -12,7 +12,7 @@ All that is learned on the way is in `Memory`.
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numba import njit
@@ -32,7 +32,6 @@ from pixlab.coding.tracking.candidates import (
     KIND,
     MISSED,
     MODULE,
-    R,
     ROW_KERNELS,
     ROWS,
     SEED_INPUTS,
@@ -40,6 +39,7 @@ from pixlab.coding.tracking.candidates import (
     SPOT_INPUTS,
     TESTED,
     TURN,
+    R,
     X,
     Y,
     Z,
@@ -224,7 +224,9 @@ def _value(spot, row_mass, col_mass, r, c):  # type: ignore[no-untyped-def]
     v = part_of(row_mass, spot[track.ROW_KERNEL], spot[track.SPOT_ROW], r)
     if v == 0:
         return v
-    return v * spot[track.WEIGHT] * part_of(col_mass, spot[track.COL_KERNEL], spot[track.SPOT_COL], c)
+    return (
+        v * spot[track.WEIGHT] * part_of(col_mass, spot[track.COL_KERNEL], spot[track.SPOT_COL], c)
+    )
 
 
 @njit(cache=True, nogil=True)
@@ -491,7 +493,13 @@ def code_events(  # type: ignore[no-untyped-def]
                         )
                         low, high = _around(begins, m, width, c_at[i])
                         total[i] = _tell(
-                            sorted_spots[low:high], row_mass, col_mass, r_at[i], c_at[i], below, told[i]
+                            sorted_spots[low:high],
+                            row_mass,
+                            col_mass,
+                            r_at[i],
+                            c_at[i],
+                            below,
+                            told[i],
                         )
                     last, grow = code_growth(
                         grow, reading, growing, planes, m, count, r_at, c_at, told, row, col, n,

@@ -87,7 +87,7 @@ def _code_binomial(state, reading, buf, n, low, high, k, p, terms):  # type: ign
 
 @njit(cache=True, nogil=True)
 def _share_of(mass, p):  # type: ignore[no-untyped-def]
-    """mass * p / 65536 without overflow."""
+    """Mass * p / 65536 without overflow."""
     return (mass >> 16) * p + (((mass & 65535) * p) >> 16)
 
 

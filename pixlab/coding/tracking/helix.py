@@ -27,7 +27,9 @@ _MOST_ARC = 1_030_000  # (K r)^2 of 0.98: nearly half a turn from the beam line
 _LEAST_COSINE = 52_000  # 0.05: what grazes a plane more does not cross it
 
 
-def _series(numerator: int, denominator: int, first: int, ratio: tuple[tuple[int, ...], ...]) -> int:
+def _series(
+    numerator: int, denominator: int, first: int, ratio: tuple[tuple[int, ...], ...]
+) -> int:
     """Sum of terms that begin with first / 2^40 and each follow from the one before, in 2^-20.
 
     The k-th factor is ``numerator / denominator`` times the product of ``(a k + b)`` over the first
@@ -52,9 +54,7 @@ def _tables() -> tuple[NDArray[np.int64], ...]:
     unit = 1 << 40
     grid = range(_STEPS + 1)
     # asin(x) / x over x^2, the last entries bounded as `arc` never reads them
-    arcs = [
-        _series(min(i, _STEPS - 8), _STEPS, unit, ((2, 1, 2, 1), (2, 2, 2, 3))) for i in grid
-    ]
+    arcs = [_series(min(i, _STEPS - 8), _STEPS, unit, ((2, 1, 2, 1), (2, 2, 2, 3))) for i in grid]
     # sin(x) / x and (1 - cos x) / x^2 over x^2
     sines = [_series(-16 * i, _STEPS, unit, ((), (2, 2, 2, 3))) for i in grid]
     versines = [_series(-16 * i, _STEPS, unit // 2, ((), (2, 3, 2, 4))) for i in grid]

@@ -78,7 +78,7 @@ def fresh() -> Memory:
 
 def copy_of(memory: Memory) -> Memory:
     """A copy that a coder may change."""
-    return Memory(*(array.copy() for array in memory))
+    return Memory._make(array.copy() for array in memory)
 
 
 def store(memory: Memory) -> dict[str, Array]:

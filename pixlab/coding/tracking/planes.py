@@ -155,7 +155,9 @@ def _surfaces(detector: Detector) -> NDArray[np.int64]:
         return none
     normal = np.cross(detector.axis_row, detector.axis_col)
     ranks: dict[tuple[int, int], tuple[float, ...]] = {}
-    for layer, side in sorted(set(zip(detector.layer.tolist(), detector.side.tolist(), strict=True))):
+    for layer, side in sorted(
+        set(zip(detector.layer.tolist(), detector.side.tolist(), strict=True))
+    ):
         here = (detector.layer == layer) & (detector.side == side)
         if np.abs(normal[here, 2]).mean() < TILT:
             ranks[layer, side] = (0, float(detector.radius[here].mean()), side)
@@ -239,11 +241,17 @@ def make_planes(detector: Detector, arrays: Mapping[str, Array]) -> Planes:
     index = np.arange(n)
     row_pitch = np.maximum(row_edge[sensor, rows] - row_edge[sensor, 0], 1) // np.maximum(rows, 1)
     col_pitch = np.maximum(col_edge[sensor, cols] - col_edge[sensor, 0], 1) // np.maximum(cols, 1)
-    barrel = np.array([2 * steep[surface == s].sum() < (surface == s).sum() for s in range(n_surfaces)])
-    distance = np.where(
-        barrel[surface], np.abs((normal * centre).sum(axis=1) >> 20), centre[:, 2]
+    barrel = np.array(
+        [2 * steep[surface == s].sum() < (surface == s).sum() for s in range(n_surfaces)]
     )
-    at = np.array([int(distance[surface == s].sum()) // max(int((surface == s).sum()), 1) for s in range(n_surfaces)], np.int64)
+    distance = np.where(barrel[surface], np.abs((normal * centre).sum(axis=1) >> 20), centre[:, 2])
+    at = np.array(
+        [
+            int(distance[surface == s].sum()) // max(int((surface == s).sum()), 1)
+            for s in range(n_surfaces)
+        ],
+        np.int64,
+    )
     place = _places(barrel, at)
     along = np.where(barrel[surface], np.abs(centre[:, 2]), _norms(centre))
     kind = np.zeros(n, np.int64)
@@ -254,7 +262,9 @@ def make_planes(detector: Detector, arrays: Mapping[str, Array]) -> Planes:
             kind[surface == s] = 8 * place[s] + (here - low) * 8 // size
     if n_surfaces == 1:
         kind = np.minimum(detector.layer.astype(np.int64), PLACES - 1) * 8
-    height = np.where((normal * centre).sum(axis=1) >> 20 == 0, 1, (normal * centre).sum(axis=1) >> 20)
+    height = np.where(
+        (normal * centre).sum(axis=1) >> 20 == 0, 1, (normal * centre).sum(axis=1) >> 20
+    )
     reach = np.stack(
         [
             ((((col_axis * centre).sum(axis=1) >> 20) + end) * depth[surface] * 16)
@@ -265,9 +275,9 @@ def make_planes(detector: Detector, arrays: Mapping[str, Array]) -> Planes:
     )  # fmt: skip
     long_row = np.zeros((n_sensors, row_edge.shape[1] + 1), np.int64)
     long_col = np.zeros((n_sensors, col_edge.shape[1] + 1), np.int64)
-    for i, s in enumerate(detector.sensors):
-        long_row[i, 1 : s.rows + 1] = s.row_sizes > 1.5 * s.pitch_row
-        long_col[i, 1 : s.cols + 1] = s.col_sizes > 1.5 * s.pitch_col
+    for i, each in enumerate(detector.sensors):
+        long_row[i, 1 : each.rows + 1] = each.row_sizes > 1.5 * each.pitch_row
+        long_col[i, 1 : each.cols + 1] = each.col_sizes > 1.5 * each.pitch_col
     sound, begin, strip, cell, inside = _look_up(
         n_surfaces, surface, barrel.astype(np.int64), centre, row_axis, col_axis,
         np.stack([row_edge[sensor, 0], row_edge[sensor, rows]], axis=1),
@@ -332,7 +342,8 @@ def _steepness(barrel: Array, at: Array, begin: Array, strip: Array) -> Array:
     for s in range(len(at)):
         if not barrel[s + 1 :].any():
             behind = [
-                (max(abs(int(at[i])) - MOST_Z0, 0) << 20) // max(int(begin[i] + STRIPS * strip[i]), 1)
+                (max(abs(int(at[i])) - MOST_Z0, 0) << 20)
+                // max(int(begin[i] + STRIPS * strip[i]), 1)
                 for i in range(s + 1, len(at))
             ]
             steep[s] = min(behind, default=1 << 40)
