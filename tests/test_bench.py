@@ -47,7 +47,7 @@ def test_a_bench_has_the_bytes_of_a_sweep_every_time_and_one_schema(digis):
     assert {row["codec"] for row in facts["rows"]} == {"lossless", "zstd"}
     assert set(BENCH_COLUMNS) <= set(facts["columns"])
     assert facts["columns"]["encode_mdigi_s"]["unit"] == "Mdigi/s"
-    assert set(facts["rows"][0]) - set(facts["columns"]) == {"compact", "level"}  # knobs
+    assert set(facts["rows"][0]) - set(facts["columns"]) == {"compact", "effort", "level"}  # knobs
     json.dumps(facts)
     html = found._repr_html_()
     assert "decode_all_mdigi_s [Mdigi/s]" in html

@@ -100,7 +100,7 @@ def test_a_carry_runs_through_bytes_of_255():
 
 
 def test_tables_of_the_logistic_domain_are_integers_and_inverse():
-    squash, stretch = rangecoder._SQUASH.astype(int), rangecoder._STRETCH.astype(int)
+    squash, stretch = rangecoder.SQUASH.astype(int), rangecoder.STRETCH.astype(int)
     assert (np.diff(squash) >= 0).all()
     assert (np.diff(stretch) >= 0).all()
     exact = 65536 / (1 + np.exp(-(np.arange(len(squash)) - 2048) / 256))
