@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import os
+import subprocess
+import sys
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import pytest
@@ -14,6 +19,7 @@ from pixlab.coding.tracking import TrackingCoder
 from pixlab.coding.tracking.coder import _by_columns, _by_rows
 from pixlab.coding.tracking.helix import ONE, arc, azimuth, chord, circle, crossing, isqrt, walk
 from pixlab.coding.tracking.planes import Geometry, describe, make_planes
+from pixlab.detectors import Detector
 from pixlab.digis import Digis
 from pixlab.errors import FormatError
 from tests.helpers import full_module, random_digis
@@ -162,6 +168,32 @@ def test_damaged_tables_are_refused(model):
                 TrackingCoder(PHASE1, arrays)
 
 
+def test_modules_that_are_too_far_or_too_large_are_refused(model):
+    """What the kernels compute then would not fit into 64 bits, or their grid not into memory."""
+    centre, axis = model.arrays["tracking.centre"], model.arrays["tracking.row_axis"]
+    far, long = centre.copy(), axis.copy()
+    far[5] = (499_000, 0, 0)
+    long[5] = axis[5] + axis[5] // 64
+    for change in ({"tracking.centre": far}, {"tracking.row_axis": long}):
+        with pytest.raises(FormatError, match="positions in the model is damaged"):
+            TrackingCoder(PHASE1, model.arrays | change)
+    crossed = Detector.from_table(
+        {
+            "detid": [1, 2],
+            "rows": [60_000, 10],
+            "cols": [10, 60_000],
+            "pitch_row": [1.0, 1.0],
+            "pitch_col": [1.0, 1.0],
+        },
+        name="crossed",
+    )
+    with pytest.raises(FormatError, match="too many pixels"):
+        make_planes(crossed, describe(Geometry(crossed)))
+    digis = random_digis(crossed)
+    codec = pixlab.Lossless(effort="max").fit(digis)
+    assert codec.decode(codec.encode(digis)) == digis
+
+
 def test_tables_with_any_numbers_do_no_harm(events, model):
     """Whatever a model claims of modules, what was coded with it decodes with it."""
     rng = np.random.default_rng(5)
@@ -215,3 +247,25 @@ def test_alignment_finds_modules_that_are_not_where_the_table_says():
         stream = pixlab.Lossless(effort="max").fit(sample[:4]).encode(sample[4:])
         sizes.append(stream.ledger["positions"])
     assert sizes[1] < 1.02 * sizes[0]
+
+
+@pytest.mark.slow
+def test_any_compiler_decodes_the_same():
+    """The golden file, decoded by code for a plain processor and compiled without optimisation."""
+    program = (
+        "import numpy as np, pixlab\n"
+        "digis = pixlab.read('tests/golden/lossless-max.pxl')\n"
+        "found = np.load('tests/golden/lossless-max.npz')\n"
+        "for name in ('offsets', 'detid', 'row', 'col', 'adc'):\n"
+        "    assert np.array_equal(getattr(digis, name), found[name]), name\n"
+    )
+    with TemporaryDirectory() as cache:
+        environment = os.environ | {
+            "NUMBA_CPU_NAME": "generic", "NUMBA_CPU_FEATURES": "", "NUMBA_OPT": "0",
+            "NUMBA_CACHE_DIR": cache,
+        }  # fmt: skip
+        run = subprocess.run(
+            [sys.executable, "-c", program], cwd=Path(__file__).parents[1], env=environment,
+            capture_output=True, text=True, check=False,
+        )  # fmt: skip
+    assert run.returncode == 0, run.stderr[-2000:]

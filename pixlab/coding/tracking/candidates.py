@@ -55,6 +55,7 @@ _LEAST_GAP = 4000  # um between two clusters of a seed
 _MOST_CURVED = np.int64(6e-6 * 2**44)  # half curvature: 95 MeV/c at 3.8 T
 _STEEPEST = np.int64(15) << 20
 SEED_BELIEF = 600  # less is not kept
+_MOST_CROSSED = np.int64(1) << 20  # pixels, 1/16: so that products fit into 64 bits
 _SPOT_BELIEF = 100  # less makes no spot
 _FREE = 20_000  # a cluster less unexplained makes no seeds
 # how much longer or wider than the track makes likely a cluster may be, 1/16 pixel
@@ -91,7 +92,8 @@ def _magnitude(x):  # type: ignore[no-untyped-def]
 @njit(cache=True, nogil=True)
 def _crossed(planes, m, pitch, slope):  # type: ignore[no-untyped-def]
     """Pixels, in 1/16, that a track of this slope (1/1024) crosses in module m."""
-    return ((slope * planes.depth[planes.surface[m]]) >> 6) // pitch
+    crossed = ((slope * planes.depth[planes.surface[m]]) >> 6) // pitch
+    return _clip(crossed, -_MOST_CROSSED, _MOST_CROSSED)
 
 
 @njit(cache=True, nogil=True)

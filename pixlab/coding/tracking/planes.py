@@ -8,6 +8,7 @@ predict.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -33,6 +34,7 @@ MOST_RADIUS = 500_000  # um: `helix` computes with distances below 2^19
 MOST_Z0 = 120_000  # um: tracks begin nearer than this to the middle of the luminous region
 _MARGIN = 1500  # um around a module
 _MOST_Z = 1 << 22  # um
+_LONGEST = ONE + 1000  # of an axis
 _MOST_IN_CELL = 32  # modules, on average
 _MOST_PIXELS = 1 << 20  # of a module, for which masses and binomial terms have bits enough
 MOST_SURFACES = 62  # a candidate has a bit for each
@@ -212,8 +214,10 @@ def make_planes(detector: Detector, arrays: Mapping[str, Array]) -> Planes:
         If a table is missing, or does not fit the detector.
     """
     n, n_sensors = len(detector), len(detector.sensors)
+    shapes = [(s.rows, s.cols) for s in detector.sensors]
     rows, cols = detector.rows.astype(np.int64), detector.cols.astype(np.int64)
-    if (rows * cols).max(initial=0) > _MOST_PIXELS:
+    # longest and widest together, as the kernels have one grid for all sensors
+    if math.prod(max((x[i] for x in shapes), default=0) for i in (0, 1)) > _MOST_PIXELS:
         raise FormatError("the modules of the detector have too many pixels to predict tracks")
     centre = _checked(arrays, "centre", (n, 3), _MOST_Z)
     row_axis = _checked(arrays, "row_axis", (n, 3), 2 * ONE)
@@ -223,15 +227,25 @@ def make_planes(detector: Detector, arrays: Mapping[str, Array]) -> Planes:
     depth = _checked(arrays, "depth", (n_surfaces,), 10_000)
     tables = []
     for i, name in enumerate(("row_edge", "col_edge")):
-        most = max((s.rows, s.cols)[i] for s in detector.sensors) if n_sensors else 0
+        most = max((shape[i] for shape in shapes), default=0)
         table = _checked(arrays, name, (n_sensors, most + 1), MOST_RADIUS)
         if (np.diff(table, axis=1) <= 0).any():
             raise FormatError(f"array 'tracking.{name}' of the model is damaged")
         tables.append(table)
-    if (np.abs(centre[:, :2]).max(initial=0) > MOST_RADIUS) or (surface.min(initial=0) < 0):
-        raise FormatError("the table of module positions in the model is damaged")
     row_edge, col_edge = tables
     sensor = detector.sensor.astype(np.int64)
+    row_ends = np.stack([row_edge[sensor, 0], row_edge[sensor, rows]], axis=1)
+    col_ends = np.stack([col_edge[sensor, 0], col_edge[sensor, cols]], axis=1)
+    corners = [
+        centre + ((u[:, None] * row_axis + v[:, None] * col_axis) >> 20)
+        for u in row_ends.T
+        for v in col_ends.T
+    ]
+    # no cluster is farther than `helix` computes with: else sums would not fit into 64 bits
+    farthest = max((int((c[:, :2] ** 2).sum(axis=1).max(initial=0)) for c in corners), default=0)
+    longest = max(int((axis**2).sum(axis=1).max(initial=0)) for axis in (row_axis, col_axis))
+    if farthest > MOST_RADIUS**2 or longest > _LONGEST**2 or surface.min(initial=0) < 0:
+        raise FormatError("the table of module positions in the model is damaged")
     normal = np.cross(row_axis, col_axis) >> 20
     steep = np.abs(normal[:, 2]) >= int(TILT * ONE)
     outward = np.where(
@@ -239,8 +253,8 @@ def make_planes(detector: Detector, arrays: Mapping[str, Array]) -> Planes:
     )
     normal = np.where(outward < 0, -1, 1)[:, None] * normal
     index = np.arange(n)
-    row_pitch = np.maximum(row_edge[sensor, rows] - row_edge[sensor, 0], 1) // np.maximum(rows, 1)
-    col_pitch = np.maximum(col_edge[sensor, cols] - col_edge[sensor, 0], 1) // np.maximum(cols, 1)
+    row_pitch = np.maximum(row_ends[:, 1] - row_ends[:, 0], 1) // np.maximum(rows, 1)
+    col_pitch = np.maximum(col_ends[:, 1] - col_ends[:, 0], 1) // np.maximum(cols, 1)
     barrel = np.array(
         [2 * steep[surface == s].sum() < (surface == s).sum() for s in range(n_surfaces)]
     )
@@ -269,7 +283,7 @@ def make_planes(detector: Detector, arrays: Mapping[str, Array]) -> Planes:
         [
             ((((col_axis * centre).sum(axis=1) >> 20) + end) * depth[surface] * 16)
             // height // np.maximum(col_pitch, 1)
-            for end in (col_edge[sensor, 0], col_edge[sensor, cols])
+            for end in col_ends.T
         ],
         axis=1,
     )  # fmt: skip
@@ -280,8 +294,7 @@ def make_planes(detector: Detector, arrays: Mapping[str, Array]) -> Planes:
         long_col[i, 1 : each.cols + 1] = each.col_sizes > 1.5 * each.pitch_col
     sound, begin, strip, cell, inside = _look_up(
         n_surfaces, surface, barrel.astype(np.int64), centre, row_axis, col_axis,
-        np.stack([row_edge[sensor, 0], row_edge[sensor, rows]], axis=1),
-        np.stack([col_edge[sensor, 0], col_edge[sensor, cols]], axis=1),
+        row_ends, col_ends,
     )  # fmt: skip
     if not sound:
         raise FormatError("the table of module positions in the model is damaged")
