@@ -87,7 +87,7 @@ def start(reading, buf):  # type: ignore[no-untyped-def]
 
 @njit(cache=True, nogil=True)
 def _carry(buf, pos):  # type: ignore[no-untyped-def]
-    i = pos - 1
+    i = min(pos, len(buf)) - 1  # past the end nothing was written, as `finish` will tell
     while i >= 0 and buf[i] == 255:
         buf[i] = 0
         i -= 1

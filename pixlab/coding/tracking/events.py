@@ -89,6 +89,7 @@ _MOST_MEAN = np.int64(1) << 30  # clusters in a module, 1/65536
 _MOST_BUSY = np.int64(1) << 20  # times as many clusters as usual, 1/256
 _MOST_SPOTS = 1 << 14  # of a module
 _SPOT_WORK = 48  # of a spot, whatever is found there, and for a digi: as `candidates` counts work
+_RENEWAL = 64  # digis after which masses of kernels are computed anew, before an event
 _FIRST_BUDGET, _DIGI_BUDGET = np.int64(1) << 24, np.int64(1) << 12
 _KEPT = np.array([
     track.GUESS, track.LONG_FIRST, track.LONG_LAST, track.WIDE_FIRST, track.WIDE_LAST,
@@ -402,6 +403,7 @@ def code_events(  # type: ignore[no-untyped-def]
     budget = np.array([_FIRST_BUDGET])
     where, grow = start(reading, places), start(reading, growing)
     f, n, given = 0, np.int64(0), len(event)
+    renewal = np.int64(0)  # of the masses of kernels: as many digis as there are then
     for e in range(n_events):
         some = 0 if reading else np.int64(f < given and event[f] == e)
         some, where = code_simple(where, reading, places, some, memory.counts, np.uint64(_ANY))
@@ -410,8 +412,10 @@ def code_events(  # type: ignore[no-untyped-def]
                 return -1, n, 0, 0
             continue
         before = n
-        cumulate(memory.rows, memory.rows_pooled, ROW_KERNELS, row_mass)
-        cumulate(memory.cols, memory.cols_pooled, COL_KERNELS, col_mass)
+        if n >= renewal:
+            cumulate(memory.rows, memory.rows_pooled, ROW_KERNELS, row_mass)
+            cumulate(memory.cols, memory.cols_pooled, COL_KERNELS, col_mass)
+            renewal = n + _RENEWAL
         n_hits, n_candidates, step = 0, 0, 0
         seen, likely = np.int64(0), np.int64(0)
         for s in range(n_surfaces):
