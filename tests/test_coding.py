@@ -99,6 +99,14 @@ def test_a_carry_runs_through_bytes_of_255():
         assert (read == bits).all()
 
 
+def test_a_carry_leaves_alone_what_is_behind_a_short_buffer():
+    bits = np.random.default_rng(1).integers(0, 2, 4000).astype(np.uint8)
+    for behind in (0, 7, 255):
+        whole = np.full(600, behind, np.uint8)
+        assert _adaptive(whole[:20], bits, _table()) == -1
+        assert (whole[20:] == behind).all()
+
+
 def test_tables_of_the_logistic_domain_are_integers_and_inverse():
     squash, stretch = rangecoder.SQUASH.astype(int), rangecoder.STRETCH.astype(int)
     assert (np.diff(squash) >= 0).all()
