@@ -554,7 +554,7 @@ def _move(
     normal = geometry.normal
     n_groups, n_sensors = int(group.max()) + 1, len(geometry.detector.sensors)
     size = 6 * n_groups + 2 * n_sensors
-    m = clusters.module
+    m, sensor = clusters.module, geometry.detector.sensor.astype(np.int64)
     a, b, target = triplets.hit.T
     xa, xb = triplets.point[a], triplets.point[b]
     mt = m[target]
@@ -573,13 +573,13 @@ def _move(
             slope[:, :, axis] = (there - middle) / 10.0
         ways, stretches = _ways(geometry, normal, m[hit], triplets.local[hit], triplets.extra[hit])
         parts.append((-slope @ ways, 6 * group[m[hit]]))
-        parts.append((-slope @ stretches, 6 * n_groups + 2 * geometry.detector.sensor[m[hit]]))
+        parts.append((-slope @ stretches, 6 * n_groups + 2 * sensor[m[hit]]))
     # a target that moves out of its plane also meets the track elsewhere
     ways, stretches = _ways(geometry, normal, mt, triplets.local[target], triplets.extra[target])
     axes = np.stack([geometry.row_axis[mt], geometry.col_axis[mt]], axis=1)
     for way, start in (
         (ways, 6 * group[mt]),
-        (stretches, 6 * n_groups + 2 * geometry.detector.sensor[mt]),
+        (stretches, 6 * n_groups + 2 * sensor[mt]),
     ):
         off = np.einsum("ic,icp->ip", normal[mt], way)
         parts.append((axes @ way - triplets.slope[:, :, None] * off[:, None, :], start))
