@@ -286,7 +286,7 @@ def test_a_damaged_model_is_refused(model, tmp_path):
 @pytest.mark.parametrize("key", [*sorted(CODECS), "lossless-max"])
 def test_old_files_stay_readable(key):
     """Files written when the format was frozen; scripts/make_golden.py made them."""
-    skip_unless_installed(key)
+    skip_unless_installed(key.removesuffix("-max"))
     if key == "baler":
         pytest.skip("its network computes in floating point: another machine gets other digis")
     digis = pixlab.read(GOLDEN / f"{key}.pxl")
