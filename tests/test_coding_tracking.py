@@ -231,22 +231,16 @@ def test_a_chunk_by_tracks_needs_a_model_with_tracks(events, model):
 
 
 @pytest.mark.slow
-def test_alignment_finds_modules_that_are_not_where_the_table_says():
-    """Rows of half the ladders counted backwards, and layers some millimetres off."""
+def test_tracks_help_where_layers_are_not_where_the_table_says():
     digis = pixlab.simulate(6, pileup=60, seed=9)
-    back = PHASE1.ladder % 2 == 1
-    table = dataclasses.replace(
-        PHASE1,
-        axis_row=np.where((back & (PHASE1.layer < 4))[:, None], -1, 1) * PHASE1.axis_row,
-        position=PHASE1.position * np.where(PHASE1.layer < 4, 1.02, 1.0)[:, None],
-        name="misplaced",
-    )
+    moved = PHASE1.position * np.where(PHASE1.layer < 4, 1.02, 1.0)[:, None]
+    table = dataclasses.replace(PHASE1, position=moved, name="misplaced")
     misplaced = dataclasses.replace(digis, detector=table)
     sizes = []
-    for sample in (digis, misplaced):
-        stream = pixlab.Lossless(effort="max").fit(sample[:4]).encode(sample[4:])
+    for effort in ("default", "max"):
+        stream = pixlab.Lossless(effort=effort).fit(misplaced[:4]).encode(misplaced[4:])
         sizes.append(stream.ledger["positions"])
-    assert sizes[1] < 1.02 * sizes[0]
+    assert sizes[1] < 0.96 * sizes[0]
 
 
 @pytest.mark.slow
