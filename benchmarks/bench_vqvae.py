@@ -89,11 +89,12 @@ def main() -> None:
     digis = pixlab.read(arguments.file) if arguments.file else pixlab.samples.load("phase1-pu60")
     half = len(digis) // 2
     bench = Bench(digis[:half], digis[half:])
-    for seed in map(int, arguments.seeds.split(",")):
-        for size in map(int, arguments.sizes.split(",")):
+    sizes, seeds = ([int(n) for n in s.split(",") if n] for s in (arguments.sizes, arguments.seeds))
+    for seed in seeds:
+        for size in sizes:
             bench.size(size, seed)
     if not arguments.no_rivals:
-        for size in map(int, arguments.sizes.split(",")):
+        for size in sizes:
             name = f"phase1-vqvae-{size}"
             if name in pretrained():
                 row = {"what": "VQ-VAE, as shipped", "codes": size, "seed": 1}

@@ -86,6 +86,7 @@ class VQVAE(Trained, ClusterVQ):
         allow_None=True,
         doc="rms error of cluster charges to aim at, as a fraction; by default what the target allows",
     )
+    learning_rate = param.Number(default=3e-3, bounds=(1e-6, 1.0), doc="of Adam, at the start")
     hits: Any = param.Selector(
         default="exact", objects=["exact"], constant=True, doc="the hit map is kept"
     )
