@@ -3,8 +3,8 @@
 ``python benchmarks/bench_vqvae.py FILE [--sizes 256,1024,4096] [--seeds 1,2,3] [--out FOLDER]``
 
 The first half of the events is fitted on, the second half measured. For each number of codes:
-`ClusterVQ` with pictures by k-means; `ResidualVQ`, half of the codes for pictures and half for what
-is left; `VQVAE` for the same tolerance; and `VQVAE` that spends what it saved on the charge, so that it
+`ClusterVQ` with pictures by k-means; `ResidualVQ`, half of the codes, but 256 at most, for what its pictures
+leave; `VQVAE` for the same tolerance; and `VQVAE` that spends what it saved on the charge, so that it
 takes about the bits of the cheaper of the two. Beside them the models that come with pixlab, which were
 fitted on simulated events; the lattice of `ClusterVQ`, which has no codebook; `PCA` and `Autoencoder`.
 Rates are payload and 1/1000 of the model an event. ``--out`` gets the table and a plot.
@@ -64,10 +64,11 @@ class Bench:
 
     def size(self, size: int, seed: int) -> None:
         """The settings with so many codes."""
-        halves = {"codebook_size": size // 2, "residual_size": size // 2}
+        residual = min(size // 2, 256)
+        parts = {"codebook_size": size - residual, "residual_size": residual}
         means = [
             self.run("k-means", "cluster-vq", size, codebook_size=size, seed=seed),
-            self.run("residual k-means", "residual-vq", size, **halves, seed=seed),
+            self.run("residual k-means", "residual-vq", size, **parts, seed=seed),
         ]
         knobs = {"codebook_size": size, "seed": seed, "epochs": EPOCHS}
         learned = self.run("VQ-VAE", "vqvae", size, **knobs)

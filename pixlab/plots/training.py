@@ -52,7 +52,9 @@ def training(log: pandas.DataFrame) -> Any:
             for column, words, colour in ((name, "training", BLUE), (held, "held out", ORANGE))
             if column in log
         ]
-        panels.append(hv.Overlay(curves).opts(**style(height=260, title=label, ylabel=label)))
+        # one legend for all: of these curves, that of bits leaves room for it
+        look = style(height=260, title=label, ylabel=label, show_legend=name == "bits")
+        panels.append(hv.Overlay(curves).opts(**look))
     return hv.Layout(panels).cols(3).opts(shared_axes=False)
 
 
