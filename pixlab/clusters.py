@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from pixlab.detectors import Detector
 from pixlab.digis import Digis
+from pixlab.jit import kernel
 
 __all__ = ["CHARGE_FLOOR", "Clusters", "cluster"]
 
@@ -163,13 +164,10 @@ def cluster(digis: Digis, *, thresholds: bool = True) -> Clusters:
         label,
         charge,
     )
-    seed = detector.seed_threshold if thresholds else -np.inf
-    least = (
-        detector.cluster_threshold[frames.module]
-        if thresholds
-        else np.full(len(frames.module), -np.inf)
-    )
-    n = _keep(frames.offsets, label, charge, seed, least)
+    n = _number(label)
+    if thresholds:
+        least = detector.cluster_threshold[frames.module]
+        n = _keep(n, frames.offsets, label, charge, detector.seed_threshold, least)
     found = _measure(n, frames.offsets, digis.row, digis.col, label, charge)
     return Clusters(digis, label, *found)
 
@@ -189,111 +187,142 @@ def _table(arrays: Sequence[NDArray[np.float64]]) -> NDArray[np.float64]:
     return table
 
 
-@njit(cache=True, nogil=True)
+@njit(inline="always")
 def _root(parent, i):  # type: ignore[no-untyped-def]
-    while parent[i] != i:
-        parent[i] = parent[parent[i]]
-        i = parent[i]
+    while np.uint64(parent[i]) != i:
+        parent[i] = parent[np.uint64(parent[i])]
+        i = np.uint64(parent[i])
     return i
 
 
-@njit(cache=True, nogil=True)
-def _join(parent, a, b):  # type: ignore[no-untyped-def]
-    a, b = _root(parent, a), _root(parent, b)
-    if a < b:
-        parent[b] = a
-    elif b < a:
-        parent[a] = b
-
-
-@njit(cache=True, nogil=True)
+@kernel
 def _connect(offsets, module, response, electrons, row, col, adc, channel, label, charge):  # type: ignore[no-untyped-def]
-    """Fill `charge`, and `label` with the first digi of the group of each digi (-1: below threshold).
+    """Fill `charge`, and `label` with an earlier digi of the group of each digi, or itself.
 
-    Digis are in raster order, so the neighbours of one that came before it are the digi before it
-    and up to three in a row behind a pointer that walks the previous row: linear in digis.
+    -1 is below threshold. Digis are in raster order, so what a run of them in a row touches that came
+    before it is found by a pointer that walks the row above: linear in digis.
     """
+    one = np.uint64(1)
     for f in range(len(module)):
-        begin, end = offsets[f], offsets[f + 1]
-        table = electrons[response[module[f]]]
-        above = begin  # first digi that may touch the present one from the previous row
-        for i in range(begin, end):
-            charge[i] = table[adc[i]]
+        i, end = np.uint64(offsets[f]), np.uint64(offsets[f + 1])
+        kind = np.uint64(response[module[f]])
+        above = i  # first digi that may touch the present run from the row above
+        while i < end:
+            begin = i
+            charge[i] = electrons[kind, adc[i]]
             if charge[i] < channel:
                 label[i] = -1
+                i += one
                 continue
-            label[i] = i
-            r, c = int(row[i]), int(col[i])
-            if i > begin and row[i - 1] == r and int(col[i - 1]) == c - 1 and label[i - 1] >= 0:
-                label[i] = label[i - 1]
-            while row[above] < r - 1 or (row[above] == r - 1 and int(col[above]) < c - 1):
-                above += 1
-            j = above
-            while row[j] == r - 1 and col[j] <= c + 1:
+            r, c = np.int64(row[i]), np.int64(col[i])
+            last = c
+            label[i] = begin
+            i += one
+            while i < end and np.int64(row[i]) == r and np.int64(col[i]) == last + 1:
+                charge[i] = electrons[kind, adc[i]]
+                if charge[i] < channel:
+                    break
+                label[i] = begin
+                last += 1
+                i += one
+            while np.int64(row[above]) < r - 1 or (
+                np.int64(row[above]) == r - 1 and np.int64(col[above]) < c - 1
+            ):
+                above += one
+            j, group = above, begin
+            while np.int64(row[j]) == r - 1 and np.int64(col[j]) <= last + 1:
                 if label[j] >= 0:
-                    _join(label, j, i)
-                j += 1
+                    other = _root(label, np.uint64(label[j]))
+                    low, high = min(group, other), max(group, other)
+                    label[high] = low
+                    group = low
+                j += one
 
 
-@njit(cache=True, nogil=True)
-def _keep(offsets, label, charge, seed, least):  # type: ignore[no-untyped-def]
-    """Number the groups that pass the thresholds from 0 in order of their first digi."""
+@kernel
+def _number(label):  # type: ignore[no-untyped-def]
+    """Number the groups of `_connect` from 0 in order of their first digi; how many there are."""
     n = 0
-    for f in range(len(offsets) - 1):
-        begin, end = offsets[f], offsets[f + 1]
-        size = end - begin
-        total = np.zeros(size)
-        largest = np.full(size, -np.inf)
-        for i in range(begin, end):
-            if label[i] >= 0:
-                # a parent comes before its children and is already compressed to its root
-                label[i] = label[label[i]]
-                k = label[i] - begin
-                total[k] += charge[i]
-                largest[k] = max(largest[k], charge[i])
-        number = np.full(size, -1, np.int32)
-        for i in range(begin, end):
-            k = label[i] - begin
-            if label[i] == i and largest[k] >= seed and total[k] >= least[f]:
-                number[k] = n
-                n += 1
-        for i in range(begin, end):
-            if label[i] >= 0:
-                label[i] = number[label[i] - begin]
+    for i in range(np.uint64(len(label))):
+        before = label[i]
+        if before < 0:
+            continue
+        # an earlier digi has its number already
+        if np.uint64(before) == i:
+            label[i] = n
+            n += 1
+        else:
+            label[i] = label[np.uint64(before)]
     return n
 
 
 @njit(cache=True, nogil=True)
-def _measure(n, offsets, row, col, label, charge):  # type: ignore[no-untyped-def]
-    frame = np.empty(n, np.int32)
-    total, at_row, at_col = np.zeros(n), np.zeros(n), np.zeros(n)
-    plain_row, plain_col = np.zeros(n), np.zeros(n)
-    size = np.zeros(n, np.int32)
-    min_row, min_col = np.full(n, 1 << 30, np.int32), np.full(n, 1 << 30, np.int32)
-    max_row, max_col = np.full(n, -1, np.int32), np.full(n, -1, np.int32)
+def _keep(n, offsets, label, charge, seed, least):  # type: ignore[no-untyped-def]
+    """Drop groups that do not pass the thresholds, and number the others again."""
+    total = np.zeros(n)
+    passes = np.zeros(n, np.bool_)
+    frame = np.zeros(n, np.int64)
     for f in range(len(offsets) - 1):
         for i in range(offsets[f], offsets[f + 1]):
             k = label[i]
-            if k < 0:
+            if k >= 0:
+                total[k] += charge[i]
+                passes[k] |= charge[i] >= seed
+                frame[k] = f
+    number = np.full(n, -1, np.int32)
+    kept = 0
+    for k in range(n):
+        if passes[k] and total[k] >= least[frame[k]]:
+            number[k] = kept
+            kept += 1
+    for i in range(len(label)):
+        if label[i] >= 0:
+            label[i] = number[label[i]]
+    return kept
+
+
+@njit(cache=True, nogil=True)
+def _measure(n, offsets, row, col, label, charge):  # type: ignore[no-untyped-def]
+    """Frame, charge, size, barycentre and box of each of `n` clusters."""
+    frame = np.empty(n, np.int32)
+    total, at_row, at_col = np.zeros(n), np.zeros(n), np.zeros(n)
+    size = np.zeros(n, np.int32)
+    min_row, min_col = np.full(n, 1 << 30, np.int32), np.full(n, 1 << 30, np.int32)
+    max_row, max_col = np.full(n, -1, np.int32), np.full(n, -1, np.int32)
+    _sum(
+        offsets, row, col, label, charge, frame, total, at_row, at_col, size, min_row, min_col,
+        max_row, max_col,
+    )  # fmt: skip
+    return frame, total, size, at_row, at_col, min_row, min_col, max_row, max_col
+
+
+@kernel
+def _sum(  # type: ignore[no-untyped-def]
+    offsets, row, col, label, charge, frame, total, at_row, at_col, size, min_row, min_col,
+    max_row, max_col,
+):  # fmt: skip
+    for f in range(len(offsets) - 1):
+        for i in range(np.uint64(offsets[f]), np.uint64(offsets[f + 1])):
+            if label[i] < 0:
                 continue
+            k = np.uint64(label[i])
             r, c, q = np.int32(row[i]), np.int32(col[i]), charge[i]
             frame[k] = f
             size[k] += 1
             total[k] += q
             at_row[k] += q * (r + 0.5)
             at_col[k] += q * (c + 0.5)
-            plain_row[k] += r + 0.5
-            plain_col[k] += c + 0.5
-            min_row[k], max_row[k] = min(min_row[k], r), max(max_row[k], r)
+            min_row[k], max_row[k] = min(min_row[k], r), r
             min_col[k], max_col[k] = min(min_col[k], c), max(max_col[k], c)
-    for k in range(n):
-        if total[k] > 0:
-            at_row[k] /= total[k]
-            at_col[k] /= total[k]
-        else:  # pixels without any charge weigh the same
-            at_row[k] = plain_row[k] / size[k]
-            at_col[k] = plain_col[k] / size[k]
-    return frame, total, size, at_row, at_col, min_row, min_col, max_row, max_col
+    for i in range(len(label)):  # pixels without any charge weigh the same
+        k = label[i]
+        if k >= 0 and not total[k] > 0:
+            at_row[k] += row[i] + 0.5
+            at_col[k] += col[i] + 0.5
+    for k in range(len(total)):
+        whole = total[k] if total[k] > 0 else np.float64(size[k])
+        at_row[k] /= whole
+        at_col[k] /= whole
 
 
 @njit(cache=True, nogil=True)

@@ -16,6 +16,7 @@ PACKAGE = Path(pixlab.__file__).parent
 # a room may import rooms of lower rank only; rooms of one rank do not know each other
 RANK = {
     "errors": 0,
+    "jit": 0,
     "progress": 1,
     "digis": 1,
     "detectors": 1,

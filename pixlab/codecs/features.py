@@ -59,18 +59,18 @@ def of_clusters(clusters: Clusters, layout: Layout) -> NDArray[np.uint8]:
 def _of_clusters(  # type: ignore[no-untyped-def]
     offsets, members, row, col, module, min_row, max_row, min_col, max_col, layout, found
 ):
-    for c in range(len(module)):
+    for c in range(np.uint64(len(module))):
         x = found[c]
-        m = module[c]
-        begin, end = offsets[c], offsets[c + 1]
-        n = end - begin
+        m = np.uint64(module[c])
+        begin, end = np.uint64(offsets[c]), np.uint64(offsets[c + np.uint64(1)])
+        n = np.int64(end - begin)
         first_row, first_col = np.int64(min_row[c]), np.int64(min_col[c])
         high, wide = max_row[c] - first_row, max_col[c] - first_col  # less 1
         begin_col = second_col = end_col = begin_row = second_row = end_row = 0
         rows_all = cols_all = rr = rc = 0
         for k in range(begin, end):
-            r = np.int64(row[members[k]]) - first_row
-            y = np.int64(col[members[k]]) - first_col
+            i = np.uint64(members[k])
+            r, y = np.int64(row[i]) - first_row, np.int64(col[i]) - first_col
             rows_all += r
             cols_all += y
             rr += r * r
@@ -171,21 +171,23 @@ def of_pixels(
 @kernel
 def _of_pixels(pixels, places, free, layer, charge, target, roles, found):  # type: ignore[no-untyped-def]
     offsets, members, row, col, sensor = pixels
-    for c in range(len(charge)):
+    for c in range(np.uint64(len(charge))):
         if charge[c] < 0:
             continue
-        begin, end = offsets[c], offsets[c + 1]
-        n = end - begin
-        rows, cols = places.row[sensor[c]], places.col[sensor[c]]
-        first_row, last_row = np.int64(row[members[begin]]), np.int64(row[members[end - 1]])
+        begin, end = np.uint64(offsets[c]), np.uint64(offsets[c + np.uint64(1)])
+        last = end - np.uint64(1)
+        n = np.int64(end - begin)
+        kind, first = np.uint64(sensor[c]), np.uint64(members[begin])
+        first_row, last_row = np.int64(row[first]), np.int64(row[np.uint64(members[last])])
         first_col, last_col = np.int64(65535), np.int64(0)
         sum_row = sum_col = rr = cc = rc = np.int64(0)
         # from the first pixel, so that sums stay small
-        row_0, col_0 = rows[row[members[begin]]], cols[col[members[begin]]]
+        row_0, col_0 = places.row[kind, row[first]], places.col[kind, col[first]]
         for k in range(begin, end):
-            y = np.int64(col[members[k]])
+            i = np.uint64(members[k])
+            y = np.int64(col[i])
             first_col, last_col = min(first_col, y), max(last_col, y)
-            dx, dy = rows[row[members[k]]] - row_0, cols[y] - col_0
+            dx, dy = places.row[kind, row[i]] - row_0, places.col[kind, col[i]] - col_0
             sum_row += dx
             sum_col += dy
             rr += dx * dx
@@ -195,18 +197,19 @@ def _of_pixels(pixels, places, free, layer, charge, target, roles, found):  # ty
         rr, cc = rr // n - mean_row * mean_row, cc // n - mean_col * mean_col
         a, b = plane(free[c], target[c, 0], target[c, 1], rr, cc, rc // n - mean_row * mean_col)
         mean = charge[c] // n
+        row_0, col_0 = row_0 + mean_row, col_0 + mean_col
         for k in range(begin, end):
-            i = members[k]
+            i = np.uint64(members[k])
             r, y = np.int64(row[i]), np.int64(col[i])
-            tilt = a * (rows[r] - row_0 - mean_row) + b * (cols[y] - col_0 - mean_col)
+            tilt = a * (places.row[kind, row[i]] - row_0) + b * (places.col[kind, col[i]] - col_0)
             tilt = min(max((1 << 16) + tilt, 0), 16 << 16)
-            x = found[i]
-            x[0] = _byte(mean * tilt >> 16)
-            x[1] = _byte(tilt >> 10)
-            x[2] = _byte(n)
-            x[3] = roles[i]
-            x[4] = (r == first_row) | (r == last_row) << 1
-            x[4] |= (y == first_col) << 2 | (y == last_col) << 3
-            x[5] = _byte(last_row - first_row + 1)
-            x[6] = _byte(last_col - first_col + 1)
-            x[7] = layer[c]
+            found[i, 0] = _byte(mean * tilt >> 16)
+            found[i, 1] = _byte(tilt >> 10)
+            found[i, 2] = _byte(n)
+            found[i, 3] = roles[i]
+            found[i, 4] = (
+                (r == first_row) | (r == last_row) << 1 | (y == first_col) << 2 | (y == last_col) << 3
+            )
+            found[i, 5] = _byte(last_row - first_row + 1)
+            found[i, 6] = _byte(last_col - first_col + 1)
+            found[i, 7] = layer[c]

@@ -33,6 +33,9 @@ _ONE = 1 << 16  # a weight of 1
 _LEAST, _MOST = _ONE // 20, 16 * _ONE
 _ROUNDS = 4  # of correcting what limits of counts do to the barycentre
 _GOOD = 2  # times as far off as a count makes it, a barycentre is not worth less noise
+# columns of what is known of each pixel of a cluster that is painted: place, limits of its count, weight
+# where nothing is asked for, weight, count, and the best count so far
+_X, _Y, _LOW, _HIGH, _OWN, _WEIGHT, _SHARE, _BEST = range(8)
 _SHIFT = 38  # bits behind the point of a share of the charge
 
 
@@ -76,13 +79,13 @@ def pitch_of(detector: Detector) -> NDArray[np.float64]:
     return detector.pitch.mean(axis=0)
 
 
-@kernel
-def _middle(begin, end, members, place, table):  # type: ignore[no-untyped-def]
+@njit(inline="always")
+def _middle(begin, end, members, place, table, kind):  # type: ignore[no-untyped-def]
     """Rounded mean place of the pixels of a cluster."""
-    total = 0
+    total = np.int64(0)
     for k in range(begin, end):
-        total += table[place[members[k]]]
-    n = end - begin
+        total += table[kind, place[np.uint64(members[k])]]
+    n = np.int64(end - begin)
     return (2 * total + n) // (2 * n)
 
 
@@ -99,18 +102,22 @@ def shifts(pixels: Pixels, places: Places, adc: NDArray[np.uint16]) -> NDArray[n
 @kernel
 def _shifts(pixels, places, adc, found):  # type: ignore[no-untyped-def]
     offsets, members, row, col, sensor = pixels
-    for c in range(len(found)):
-        begin, end = offsets[c], offsets[c + 1]
-        rows, cols = places.row[sensor[c]], places.col[sensor[c]]
-        middle_row = _middle(begin, end, members, row, rows)
-        middle_col = _middle(begin, end, members, col, cols)
-        charge = up = along = 0
+    for c in range(np.uint64(len(found))):
+        begin, end = np.uint64(offsets[c]), np.uint64(offsets[c + np.uint64(1)])
+        kind = np.uint64(sensor[c])
+        charge = up = along = rows = cols = np.int64(0)
         for k in range(begin, end):
-            i = members[k]
+            i = np.uint64(members[k])
             a = np.int64(adc[i])
+            x, y = places.row[kind, row[i]], places.col[kind, col[i]]
+            rows += x
+            cols += y
             charge += a
-            up += a * (rows[row[i]] - middle_row)
-            along += a * (cols[col[i]] - middle_col)
+            up += a * x
+            along += a * y
+        n = np.int64(end - begin)
+        up -= charge * ((2 * rows + n) // (2 * n))
+        along -= charge * ((2 * cols + n) // (2 * n))
         found[c, 0] = charge
         if charge > 0:
             found[c, 1] = (2 * up + charge) // (2 * charge)
@@ -141,17 +148,18 @@ def directions(pixels: Pixels) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
 @kernel
 def _directions(pixels, found):  # type: ignore[no-untyped-def]
     offsets, members, row, col, _ = pixels
-    for c in range(found.shape[1]):
-        begin, end = offsets[c], offsets[c + 1]
-        n = end - begin
+    for c in range(np.uint64(found.shape[1])):
+        begin, end = np.uint64(offsets[c]), np.uint64(offsets[c + np.uint64(1)])
+        n = np.int64(end - begin)
         if n > MAX_PIXELS:
             continue
-        sr = sc = rr = cc = rc = 0
-        most = np.int64(0)
+        first = np.uint64(members[begin])
+        row_0, col_0 = np.int64(row[first]), np.int64(col[first])
+        sr = sc = rr = cc = rc = most = np.int64(0)
         for k in range(begin, end):
             # a pixel of the cluster as origin keeps the numbers small
-            x = np.int64(row[members[k]]) - np.int64(row[members[begin]])
-            y = np.int64(col[members[k]]) - np.int64(col[members[begin]])
+            i = np.uint64(members[k])
+            x, y = np.int64(row[i]) - row_0, np.int64(col[i]) - col_0
             most = max(most, abs(x), abs(y))
             sr += x
             sc += y
@@ -188,10 +196,11 @@ def middles(
 @kernel
 def _middles(pixels, places, found):  # type: ignore[no-untyped-def]
     offsets, members, row, col, sensor = pixels
-    for c in range(len(found)):
-        begin, end = offsets[c], offsets[c + 1]
-        found[c, 0] = _middle(begin, end, members, row, places.row[sensor[c]])
-        found[c, 1] = _middle(begin, end, members, col, places.col[sensor[c]])
+    for c in range(np.uint64(len(found))):
+        begin, end = np.uint64(offsets[c]), np.uint64(offsets[c + np.uint64(1)])
+        kind = np.uint64(sensor[c])
+        found[c, 0] = _middle(begin, end, members, row, places.row, kind)
+        found[c, 1] = _middle(begin, end, members, col, places.col, kind)
 
 
 @njit(inline="always")
@@ -244,91 +253,90 @@ def paint(
     adc : uint16[digis]
         Filled in.
     """
-    scratch = np.empty((6, MAX_PIXELS), np.int64)
-    _paint(pixels, places, free, charge, target, base, noise, least, most, adc, scratch)
+    of = np.empty((MAX_PIXELS, 8), np.int64)
+    _paint(pixels, places, free, charge, target, base, noise, least, most, adc, of)
 
 
 @kernel
-def _paint(pixels, places, free, charge, target, base, noise, least, most, adc, scratch):  # type: ignore[no-untyped-def]
+def _paint(pixels, places, free, charge, target, base, noise, least, most, adc, of):  # type: ignore[no-untyped-def]
     offsets, members, row, col, sensor = pixels
-    x, y, own, weight, share, best = (
-        scratch[0], scratch[1], scratch[2], scratch[3], scratch[4], scratch[5],
-    )  # fmt: skip
-    for c in range(len(charge)):
+    for c in range(np.uint64(len(charge))):
         if charge[c] < 0:
             continue
-        begin, end = offsets[c], offsets[c + 1]
-        n = end - begin
-        rows, cols = places.row[sensor[c]], places.col[sensor[c]]
-        if n <= 2:
+        begin = np.uint64(offsets[c])
+        n = np.uint64(offsets[c + np.uint64(1)]) - begin
+        kind, whole = np.uint64(sensor[c]), charge[c]
+        up, along = target[c, 0], target[c, 1]
+        if n <= np.uint64(2):
             _paint_few(
-                c,
-                begin,
-                n,
-                members,
-                row,
-                col,
-                rows,
-                cols,
-                free[c],
-                charge[c],
-                target,
-                least,
-                most,
+                begin, n, members, row, col, places, kind, free[c], whole, up, along, least, most,
                 adc,
-            )
+            )  # fmt: skip
             continue
-        middle_row = _middle(begin, end, members, row, rows)
-        middle_col = _middle(begin, end, members, col, cols)
+        middle_row = middle_col = lowest = highest = np.int64(0)
         for k in range(n):
-            x[k] = rows[row[members[begin + k]]] - middle_row
-            y[k] = cols[col[members[begin + k]]] - middle_col
-        near = 1 + UNIT // max(charge[c], 1)  # what a count moves a barycentre, about
+            i = np.uint64(members[begin + k])
+            of[k, _X], of[k, _Y] = places.row[kind, row[i]], places.col[kind, col[i]]
+            of[k, _LOW], of[k, _HIGH] = np.int64(least[i]), np.int64(most[i])
+            middle_row += of[k, _X]
+            middle_col += of[k, _Y]
+            lowest += of[k, _LOW]
+            highest += of[k, _HIGH]
+        count = np.int64(n)
+        middle_row = (2 * middle_row + count) // (2 * count)
+        middle_col = (2 * middle_col + count) // (2 * count)
+        left = min(max(whole, lowest), highest)
+        rows, cols = free[c] & ROWS != 0, free[c] & COLS != 0
+        both = rows and cols
+        near = 1 + UNIT // max(whole, 1)  # what a count moves a barycentre, about
         least_off = np.int64(-1)
+        share, best = np.uint64(_SHARE), np.uint64(_BEST)  # columns that change places
         for calm in range(3):  # the noise, half of it, none
-            heavy = mean_row = mean_col = np.int64(0)
+            heavy = row_sum = col_sum = rr = cc = rc = np.int64(0)
             for k in range(n):
-                i = members[begin + k]
+                i = np.uint64(members[begin + k])
                 loud = np.int64(noise[i])
                 if calm:
                     loud = QUIET if calm == 2 else (loud + QUIET) >> 1
-                own[k] = max(np.int64(base[i]) * loud >> 6, 1)
-                heavy += own[k]
-                mean_row += own[k] * x[k]
-                mean_col += own[k] * y[k]
-            mean_row //= heavy
-            mean_col //= heavy
-            rr = cc = rc = np.int64(0)
-            for k in range(n):
-                dx, dy = x[k] - mean_row, y[k] - mean_col
-                rr += own[k] * dx * dx
-                cc += own[k] * dy * dy
-                rc += own[k] * dx * dy
-            rr, cc, rc = rr // heavy, cc // heavy, rc // heavy
-            wish_row = min(max(target[c, 0] - mean_row, -_LIMIT), _LIMIT)
-            wish_col = min(max(target[c, 1] - mean_col, -_LIMIT), _LIMIT)
+                else:
+                    of[k, _X] -= middle_row
+                    of[k, _Y] -= middle_col
+                own = max(np.int64(base[i]) * loud >> 6, 1)
+                x, y = of[k, _X], of[k, _Y]
+                of[k, _OWN] = own
+                heavy += own
+                row_sum += own * x
+                col_sum += own * y
+                rr += own * x * x
+                cc += own * y * y
+                rc += own * x * y
+            mean_row, mean_col = _over(row_sum, heavy, rows), _over(col_sum, heavy, cols)
+            # from sums about 0 to sums about the means
+            rr += mean_row * (mean_row * heavy - 2 * row_sum)
+            cc += mean_col * (mean_col * heavy - 2 * col_sum)
+            rc += mean_row * mean_col * heavy - mean_row * col_sum - mean_col * row_sum
+            rr, cc, rc = _over(rr, heavy, rows), _over(cc, heavy, cols), _over(rc, heavy, both)
+            wish_row = min(max(up - mean_row, -_LIMIT), _LIMIT)
+            wish_col = min(max(along - mean_col, -_LIMIT), _LIMIT)
             for _ in range(_ROUNDS):
                 a, b = plane(free[c], wish_row, wish_col, rr, cc, rc)
+                start = _ONE - a * mean_row - b * mean_col
+                total = np.int64(0)
                 for k in range(n):
-                    tilt = _ONE + a * (x[k] - mean_row) + b * (y[k] - mean_col)
-                    weight[k] = min(max(tilt, _LEAST), _MOST) * own[k]
-                _share(n, weight, charge[c], members, begin, least, most, share)
-                total = got_row = got_col = np.int64(0)
-                for k in range(n):
-                    total += share[k]
-                    got_row += share[k] * x[k]
-                    got_col += share[k] * y[k]
+                    tilt = start + a * of[k, _X] + b * of[k, _Y]
+                    weight = min(max(tilt, _LEAST), _MOST) * of[k, _OWN]
+                    of[k, _WEIGHT] = weight
+                    total += weight
+                spent, got_row, got_col = _share(n, of, share, total, left)
                 off_row = off_col = np.int64(0)
-                if total > 0 and free[c] & ROWS:
-                    off_row = target[c, 0] - (2 * got_row + total) // (2 * total)
-                if total > 0 and free[c] & COLS:
-                    off_col = target[c, 1] - (2 * got_col + total) // (2 * total)
+                if spent > 0:
+                    off_row = up - (2 * got_row + spent) // (2 * spent) if rows else 0
+                    off_col = along - (2 * got_col + spent) // (2 * spent) if cols else 0
                 off = max(abs(off_row), abs(off_col))
                 better = least_off < 0 or off < least_off
                 if better:
                     least_off = off
-                    for k in range(n):
-                        best[k] = share[k]
+                    best, share = share, best
                 if off <= near or not better:
                     break
                 wish_row = min(max(wish_row + off_row, -_LIMIT), _LIMIT)
@@ -336,23 +344,29 @@ def _paint(pixels, places, free, charge, target, base, noise, least, most, adc, 
             if least_off <= _GOOD * near:
                 break
         for k in range(n):
-            adc[members[begin + k]] = best[k]
+            adc[np.uint64(members[begin + k])] = of[k, best]
+
+
+@njit(inline="always")
+def _over(total, n, asked):  # type: ignore[no-untyped-def]
+    """The mean of what nothing is asked of is not worth a division."""
+    return total // n if asked else np.int64(0)
 
 
 @njit(inline="always")
 def _paint_few(  # type: ignore[no-untyped-def]
-    c, begin, n, members, row, col, rows, cols, free, charge, target, least, most, adc
+    begin, n, members, row, col, places, kind, free, charge, up, along, least, most, adc
 ):
     """Paint a cluster of one or two pixels, which charge and barycentre say all about."""
-    i, j = members[begin], members[begin + n - 1]
+    i, j = np.uint64(members[begin]), np.uint64(members[begin + n - np.uint64(1)])
     low, high = np.int64(least[i]), np.int64(most[i])
-    if n == 1:
+    if i == j:
         adc[i] = min(max(charge, low), high)
         return
     if free == ROWS:
-        length, place = rows[row[j]] - rows[row[i]], target[c, 0]
+        length, place = places.row[kind, row[j]] - places.row[kind, row[i]], up
     else:
-        length, place = cols[col[j]] - cols[col[i]], target[c, 1]
+        length, place = places.col[kind, col[j]] - places.col[kind, col[i]], along
     low_j, high_j = np.int64(least[j]), np.int64(most[j])
     total = min(max(charge, low + low_j), high + high_j)
     # the barycentre is at -length / 2 if the first one has all, at length / 2 if it has none
@@ -362,44 +376,55 @@ def _paint_few(  # type: ignore[no-untyped-def]
     adc[i], adc[j] = total - part, part
 
 
-@kernel
-def _share(n, weight, charge, members, begin, least, most, share):  # type: ignore[no-untyped-def]
-    """Split `charge` by weight, within the limits of each pixel.
+@njit(inline="always")
+def _share(n, of, share, total, left):  # type: ignore[no-untyped-def]
+    """Split `left` by weights, which add up to `total`, within the limits of each pixel.
 
     Whatever goes beyond on the side that goes beyond further is fixed at its limits, and the rest is
-    split again. Weights are used up.
+    split again. Weights are used up. Returns what was split, and its moments along rows and columns.
     """
-    lowest = highest = total = np.int64(0)
-    for k in range(n):
-        lowest += np.int64(least[members[begin + k]])
-        highest += np.int64(most[members[begin + k]])
-        total += weight[k]
-    left = min(max(charge, lowest), highest)
-    ratio = np.int64(0)
-    while total > 0:
-        ratio = (left << _SHIFT) // total
-        over = under = np.int64(0)
+    ratio = (left << _SHIFT) // total
+    over, under = _excess(n, of, ratio)
+    while over > 0 or under > 0:
         for k in range(n):
-            if weight[k] > 0:
-                part = weight[k] * ratio >> _SHIFT
-                over += max(part - np.int64(most[members[begin + k]]), 0)
-                under += max(np.int64(least[members[begin + k]]) - part, 0)
-        if over == 0 and under == 0:
-            break
-        for k in range(n):
-            if weight[k] > 0:
-                part = weight[k] * ratio >> _SHIFT
-                low, high = np.int64(least[members[begin + k]]), np.int64(most[members[begin + k]])
+            weight = of[k, _WEIGHT]
+            if weight > 0:
+                part = weight * ratio >> _SHIFT
+                low, high = of[k, _LOW], of[k, _HIGH]
                 if (over >= under and part > high) or (over < under and part < low):
-                    share[k] = high if over >= under else low
-                    left -= share[k]
-                    total -= weight[k]
-                    weight[k] = 0
+                    of[k, share] = high if over >= under else low
+                    left -= of[k, share]
+                    total -= weight
+                    of[k, _WEIGHT] = 0
+        if total <= 0:
+            break
+        ratio = (left << _SHIFT) // total
+        over, under = _excess(n, of, ratio)
     reached = done = np.int64(0)  # cumulative, so that the parts add up to what is left
+    spent = got_row = got_col = np.int64(0)
     for k in range(n):
-        if weight[k] > 0:
-            reached += weight[k]
+        weight = of[k, _WEIGHT]
+        part = of[k, share]
+        if weight > 0:
+            reached += weight
             upto = left if reached == total else reached * ratio >> _SHIFT
-            low, high = np.int64(least[members[begin + k]]), np.int64(most[members[begin + k]])
-            share[k] = min(max(upto - done, low), high)
+            part = min(max(upto - done, of[k, _LOW]), of[k, _HIGH])
+            of[k, share] = part
             done = upto
+        spent += part
+        got_row += part * of[k, _X]
+        got_col += part * of[k, _Y]
+    return spent, got_row, got_col
+
+
+@njit(inline="always")
+def _excess(n, of, ratio):  # type: ignore[no-untyped-def]
+    """What parts have above their limits, and what they lack to them."""
+    over = under = np.int64(0)
+    for k in range(n):
+        weight = of[k, _WEIGHT]
+        if weight > 0:
+            part = weight * ratio >> _SHIFT
+            over += max(part - of[k, _HIGH], 0)
+            under += max(of[k, _LOW] - part, 0)
+    return over, under

@@ -38,22 +38,25 @@ def roles_of(pixels: Pixels, n_digis: int) -> NDArray[np.uint8]:
 @kernel
 def _find_roles(pixels, found):  # type: ignore[no-untyped-def]
     offsets, members, row, col, _ = pixels
-    for c in range(len(offsets) - 1):
-        begin, end = offsets[c], offsets[c + 1]
+    one = np.uint64(1)
+    for c in range(np.uint64(len(offsets) - 1)):
+        begin, end = np.uint64(offsets[c]), np.uint64(offsets[c + one])
         # pixels of a cluster are sorted by row, then column
         above = begin
+        before = np.uint64(members[begin])
         for k in range(begin, end):
-            i = members[k]
+            i = np.uint64(members[k])
             r, y = np.int64(row[i]), np.int64(col[i])
-            if k > begin and row[members[k - 1]] == r and np.int64(col[members[k - 1]]) == y - 1:
+            if k > begin and np.int64(row[before]) == r and np.int64(col[before]) == y - 1:
                 found[i] |= 1
-                found[members[k - 1]] |= 2
+                found[before] |= 2
+            before = i
+            j = np.uint64(members[above])
             while above < k and (
-                np.int64(row[members[above]]) < r - 1
-                or (np.int64(row[members[above]]) == r - 1 and np.int64(col[members[above]]) < y)
+                np.int64(row[j]) < r - 1 or (np.int64(row[j]) == r - 1 and np.int64(col[j]) < y)
             ):
-                above += 1
-            j = members[above]
+                above += one
+                j = np.uint64(members[above])
             if above < k and np.int64(row[j]) == r - 1 and np.int64(col[j]) == y:
                 found[i] |= 4
                 found[j] |= 8
@@ -115,14 +118,14 @@ def noise_of(
 @kernel
 def _find_noise(noise, roles, pixels, module, charge, found):  # type: ignore[no-untyped-def]
     offsets, members, row, col, _ = pixels
-    for c in range(len(charge)):
+    for c in range(np.uint64(len(charge))):
         own = np.uint64(module[c]) * np.uint64(3266489917)
         own += np.uint64(charge[c]) * np.uint64(668265263)
-        for k in range(offsets[c], offsets[c + 1]):
-            i = members[k]
+        for k in range(np.uint64(offsets[c]), np.uint64(offsets[c + np.uint64(1)])):
+            i = np.uint64(members[k])
             h = own + np.uint64(row[i]) * np.uint64(2654435761)
             h += np.uint64(col[i]) * np.uint64(2246822519)
             h ^= h >> np.uint64(15)
             h *= np.uint64(2246822519)
             h ^= h >> np.uint64(13)
-            found[i] = noise[roles[i], (h >> np.uint64(7)) & np.uint64(63)]
+            found[i] = noise[np.uint64(roles[i]), (h >> np.uint64(7)) & np.uint64(63)]

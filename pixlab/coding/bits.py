@@ -1,18 +1,15 @@
-"""What numba needs to be told: how coding kernels are compiled, and instructions that it has no name for."""
+"""Instructions that numba has no name for, and how coding kernels are compiled."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from numba import njit, types
+from numba import types
 from numba.extending import intrinsic
 
-__all__ = ["bit_length", "count_ones", "kernel", "trailing_zeros"]
+from pixlab.jit import kernel
 
-# A kernel makes no arrays and counts no references to those that it is given: numba would otherwise
-# count, atomically, each time that one is handed to an inlined function, which takes longer than
-# the coding.
-kernel: Any = njit(cache=True, nogil=True, _nrt=False)  # type: ignore[call-overload]
+__all__ = ["bit_length", "count_ones", "kernel", "trailing_zeros"]
 
 _U64 = types.uint64
 

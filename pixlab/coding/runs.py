@@ -133,7 +133,8 @@ def _clip(value, least, most):  # type: ignore[no-untyped-def]
 @njit(inline="always")
 def _meet(possible, masks, at):  # type: ignore[no-untyped-def]
     """The contexts that are possible in the light of one more look."""
-    return possible[0] & masks[at], possible[1] & masks[at + 1]
+    at = np.uint64(at)  # an index without a sign needs no check for one
+    return possible[0] & masks[at], possible[1] & masks[at + np.uint64(1)]
 
 
 @njit(inline="always")
