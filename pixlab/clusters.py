@@ -77,17 +77,17 @@ class Clusters:
         """Span in columns: int32[n]."""
         return self.max_col - self.min_col + 1
 
-    @property
+    @cached_property
     def event(self) -> NDArray[np.int64]:
         """Index of the event of each cluster: int64[n]."""
         return self.digis.frames.event[self.frame]
 
-    @property
+    @cached_property
     def module(self) -> NDArray[np.int32]:
         """Index into the detector's module table of each cluster: int32[n]."""
         return self.digis.frames.module[self.frame]
 
-    @property
+    @cached_property
     def layer(self) -> NDArray[np.int16]:
         """Index into the detector's layers of each cluster: int16[n]."""
         return self.digis.detector.layer[self.module]

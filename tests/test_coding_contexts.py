@@ -11,7 +11,7 @@ from pixlab.coding.bits import kernel
 from pixlab.coding.contexts import (
     LEAF,
     MAX_CONTEXTS,
-    choose,
+    Choices,
     features_of,
     grow,
     joint_look,
@@ -149,10 +149,12 @@ def test_masks_find_what_a_walk_finds():
     )
     classes[::3] = rng.integers(0, 8, len(classes[::3]))
     nodes = grow(features, classes)
-    masks, n_contexts = make_masks(nodes, plain_looks(6))
-    found = choose(features, masks)
-    assert n_contexts == (nodes[:, 0] == LEAF).sum() >= 6
+    choices = Choices(nodes, 6)
+    found = choices.of(features)
+    assert choices.n_contexts == (nodes[:, 0] == LEAF).sum() >= 6
     assert [int(c) for c in found[:500]] == [_walk(nodes, row) for row in features[:500]]
+    rows = np.array([7, 7, 3])
+    assert np.array_equal(choices.of(features, rows), found[rows])
     # the contexts that were there to be found
     pure = [np.bincount(classes[found == c]).max() / (found == c).sum() for c in np.unique(found)]
     assert np.mean(pure) > 0.6

@@ -18,7 +18,6 @@ from pixlab.codecs.codebook import HIGH, WIDE, Codebook
 from pixlab.codecs.lattice import fill_in_gain
 from pixlab.codecs.subjects import Shapes, Subjects
 from pixlab.codecs.usage import CodeUsage
-from pixlab.coding.contexts import choose
 from pixlab.coding.levels import code_lengths
 from pixlab.coding.symbols import Symbols
 from pixlab.errors import FormatError
@@ -104,7 +103,7 @@ class CodeCoder:
         picture = np.empty(len(logs), np.int64)
         _choose(
             book, _canvases(book), subjects.kind, (offsets + subjects.middle) / stretch,
-            subjects.steps[:, 1:] / (_FINE * stretch), canvases, choose(features, symbols.masks),
+            subjects.steps[:, 1:] / (_FINE * stretch), canvases, symbols.choices.of(features),
             code_lengths(symbols.tables), code_lengths(symbols.lower), symbols.shift, rate_weight,
             picture,
         )  # fmt: skip
@@ -115,7 +114,7 @@ class CodeCoder:
         asked = self._asked(subjects)
         features = subjects.features
         fill_in_gain(subjects, logs)
-        return {self._name: self._symbols.encode(features[asked], shapes.said[0][asked])}
+        return {self._name: self._symbols.encode(features, shapes.said[0][asked], asked)}
 
     def decode(self, subjects: Subjects, logs: Array, sections: Mapping[str, bytes]) -> Shapes:
         """The shapes, as `tell` gave them.
@@ -130,7 +129,7 @@ class CodeCoder:
         fill_in_gain(subjects, logs)
         first, last = self._book.offsets[subjects.kind], self._book.offsets[subjects.kind + 1]
         picture = np.where(last > first, first, -1)
-        picture[asked] += self._symbols.decode(features[asked], sections[self._name])
+        picture[asked] += self._symbols.decode(features, sections[self._name], asked)
         if (picture >= np.maximum(last, 0)).any():
             raise FormatError("a picture is not of the kind of its cluster")
         return self.shapes_of(subjects, picture)
@@ -141,9 +140,9 @@ class CodeCoder:
         counts = np.bincount(picture, minlength=len(shares))
         return CodeUsage(self._name, counts, escaped, np.where(shares > 0, shares, np.nan))
 
-    def _asked(self, subjects: Subjects) -> NDArray[np.bool_]:
+    def _asked(self, subjects: Subjects) -> NDArray[np.int64]:
         """Clusters of kinds with several pictures."""
-        return np.diff(self._book.offsets)[subjects.kind] > 1
+        return np.flatnonzero(np.diff(self._book.offsets)[subjects.kind] > 1)
 
     def shapes_of(self, subjects: Subjects, picture: Array) -> Shapes:
         """What pictures mean."""

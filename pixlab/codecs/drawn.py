@@ -41,6 +41,7 @@ from pixlab.codecs.moments import (
     MAX_PIXELS,
     MAX_SPAN,
     ROWS,
+    Limits,
     Pixels,
     directions,
     make_places,
@@ -294,7 +295,7 @@ class _Drawing:
     def __init__(self, layout: Layout, detector: Detector, arrays: Mapping[str, Array]) -> None:
         self.layout, self._detector = layout, detector
         self._steps = arrays["steps"].astype(np.int64)
-        _, self._least, self._top = (int(v) for v in arrays["limits"])
+        self._limits = Limits(*(int(v) for v in arrays["limits"]))
         self._places = make_places(detector)
         self._regions = regions_of(detector)[0]
         self.book = make_codebook(arrays, detector)
@@ -344,10 +345,9 @@ class _Drawing:
         target = shapes.offsets - middles(pixels, self._places, *boxes[2:])
         roles = roles_of(pixels, len(row))
         loud = noise_of(self._noise, roles, pixels, boxes.module, charge)
-        least, top = (np.full(len(row), v, np.uint16) for v in (self._least, self._top))
-        adc = np.zeros(len(row), np.uint16)
+        adc, faint = np.zeros(len(row), np.uint16), np.zeros(len(row), bool)
         free = directions(pixels)[0]
-        paint(pixels, self._places, free, charge, target, base, loud, least, top, adc)
+        paint(pixels, self._places, free, charge, target, base, loud, self._limits, faint, adc)
         return pixels, adc
 
 

@@ -30,6 +30,7 @@ from pixlab.codecs.features import (
 from pixlab.codecs.gains import GainCoder, phases
 from pixlab.codecs.hitmaps import to_digis, to_hits
 from pixlab.codecs.moments import (
+    Limits,
     Pixels,
     beyond,
     directions,
@@ -67,6 +68,11 @@ class KeptSubjects:
     pixels: Pixels
     subjects: Subjects
     roles: NDArray[np.uint8]
+
+    def split(self, explicit: NDArray[np.bool_]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """The digis of explicit clusters, and all others."""
+        told = explicit[self.clusters.label]
+        return np.flatnonzero(told), np.flatnonzero(~told)
 
 
 @dataclass(frozen=True, eq=False)
@@ -199,7 +205,7 @@ class KeptCoder:
         painter.paint(of, hidden, shapes.offsets, digis.adc < painter.pale, adc)
         # limits of counts, or a codebook, may keep a barycentre from its place
         explicit |= beyond(shifts(of.pixels, painter.places, adc), moments, escape)
-        as_is = explicit[of.clusters.label]
+        as_is, _ = of.split(explicit)
         adc[as_is] = digis.adc[as_is]
         return KeptClusters(of, gain, logs, charge, shapes, explicit, adc)
 
@@ -215,10 +221,10 @@ class KeptCoder:
         sections["gain"] = self._gain.encode(of.subjects, told.gain)
         sections |= self._shape.encode(of.subjects, told.logs, told.shapes)
         charge = np.where(told.explicit, -1, told.charge)
-        as_is = told.explicit[of.clusters.label]
+        as_is, painted = of.split(told.explicit)
         features = self._painter.pixel_features(of, charge, told.shapes.offsets)
-        faint = told.adc < self._painter.pale
-        sections["faint"] = self._faint.encode(features[~as_is], faint[~as_is].astype(np.int64))
+        faint = told.adc[painted] < self._painter.pale
+        sections["faint"] = self._faint.encode(features, faint, painted)
         which = np.flatnonzero(told.explicit)
         gaps = np.diff(which, prepend=0)
         said = np.concatenate([np.array([len(which)]), gaps, told.adc[as_is]])
@@ -241,10 +247,10 @@ class KeptCoder:
         offsets = self._shape.decode(of.subjects, logs, sections).offsets
         explicit, counts = self._decode_explicit(of, sections["explicit"])
         charge[explicit] = -1
-        as_is = explicit[of.clusters.label]
+        as_is, painted = of.split(explicit)
         features = painter.pixel_features(of, charge, offsets)
         faint = np.zeros(n_digis, bool)
-        faint[~as_is] = self._faint.decode(features[~as_is], sections["faint"]) > 0
+        faint[painted] = self._faint.decode(features, sections["faint"], painted)
         painter.paint(of, charge, offsets, faint, adc)
         adc[as_is] = counts
         return of.clusters.digis.with_adc(adc)
@@ -356,11 +362,10 @@ class _Painter:
     ) -> None:
         """Fill in the counts of clusters whose charge is not negative."""
         noise = noise_of(self._noise, of.roles, of.pixels, of.clusters.module, charge)
-        least = np.where(faint, self.floor, self.pale).astype(np.uint16)
-        most = np.where(faint, max(self.pale - 1, 0), self.top).astype(np.uint16)
+        limits = Limits(self.floor, self.pale, self.top)
         paint(
             of.pixels, self.places, of.subjects.free, charge, offsets, self._base[of.roles],
-            noise, least, most, adc,
+            noise, limits, faint, adc,
         )  # fmt: skip
 
     def pixel_features(self, of: KeptSubjects, charge: Array, offsets: Array) -> Array:

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from pixlab.codecs.features import SAID
 from pixlab.codecs.gains import LOGS
 from pixlab.codecs.moments import COLS, ROWS
-from pixlab.codecs.subjects import Shapes, Subjects, fill_in, starts_of
+from pixlab.codecs.subjects import Shapes, Subjects, starts_of
+from pixlab.coding.bits import kernel
 from pixlab.coding.levels import Levels
 
 __all__ = ["LatticeCoder", "fill_in_gain"]
@@ -148,17 +149,35 @@ class _Axis:
 
     def from_grid(self, points: Array) -> NDArray[np.int64]:
         found = np.zeros(self._n, np.int64)
-        found[self.which] = (points * self._step + _FINE // 2) // _FINE
+        _from_grid(points, self.which, self._step, found)
         return found
+
+
+@kernel
+def _from_grid(points, which, step, found):  # type: ignore[no-untyped-def]
+    for i in range(np.uint64(len(points))):
+        found[np.uint64(which[i])] = (points[i] * step[i] + _FINE // 2) // _FINE
 
 
 def fill_in_gain(subjects: Subjects, logs: Array) -> None:
     """Fill in the first two of the last features: charge, and charge a pixel, in 1/32 octave."""
-    pixels = LOGS[np.minimum(subjects.pixels, len(LOGS) - 1)]
-    fill_in(subjects.features, -SAID, (logs >> 7) - 100, (logs - pixels) >> 7)
+    _fill_in_gain(subjects.features, subjects.pixels, logs, LOGS)
 
 
-def _fill_in_row(features: NDArray[np.uint8], up: Array, slope: int) -> None:
+@kernel
+def _fill_in_gain(features, pixels, logs, table):  # type: ignore[no-untyped-def]
+    first = features.shape[1] - SAID
+    for i in range(np.uint64(len(logs))):
+        own = table[min(pixels[i], len(table) - 1)]
+        features[i, first] = min(max((logs[i] >> 7) - 100, 0), 255)
+        features[i, first + 1] = min(max((logs[i] - own) >> 7, 0), 255)
+
+
+@kernel
+def _fill_in_row(features, up, slope):  # type: ignore[no-untyped-def]
     """And the other two: the offset along rows, and what it makes likely along columns."""
-    tilt = features[:, slope].astype(np.int64) - 128 if slope >= 0 else np.zeros(len(up), np.int64)
-    fill_in(features, -SAID + 2, (up >> 2) + 128, (tilt * up >> 7) + 128)
+    first = features.shape[1] - SAID + 2
+    for i in range(np.uint64(len(up))):
+        tilt = np.int64(features[i, slope]) - 128 if slope >= 0 else np.int64(0)
+        features[i, first] = min(max((up[i] >> 2) + 128, 0), 255)
+        features[i, first + 1] = min(max((tilt * up[i] >> 7) + 128, 0), 255)

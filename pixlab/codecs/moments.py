@@ -20,7 +20,7 @@ from pixlab.coding.bits import kernel
 from pixlab.detectors import Detector
 
 __all__ = ["BOTH", "COLS", "MAX_PIXELS", "MAX_SPAN", "QUIET", "ROWS", "UNIT"]
-__all__ += ["Pixels", "Places", "beyond", "directions", "make_places", "middles", "paint"]
+__all__ += ["Limits", "Pixels", "Places", "beyond", "directions", "make_places", "middles", "paint"]
 __all__ += ["pitch_of", "plane", "shifts"]
 
 UNIT = 256  # lengths a pitch
@@ -44,6 +44,14 @@ class Places(NamedTuple):
 
     row: NDArray[np.int64]
     col: NDArray[np.int64]
+
+
+class Limits(NamedTuple):
+    """Limits of painted counts: from ``pale`` to ``top``; of faint pixels from ``floor`` to below ``pale``."""
+
+    floor: int
+    pale: int
+    top: int
 
 
 class Pixels(NamedTuple):
@@ -228,8 +236,8 @@ def paint(
     target: NDArray[np.int64],
     base: NDArray[np.uint8],
     noise: NDArray[np.uint8],
-    least: NDArray[np.uint16],
-    most: NDArray[np.uint16],
+    limits: Limits,
+    faint: NDArray[np.bool_],
     adc: NDArray[np.uint16],
 ) -> None:
     """Fill in the counts of clusters.
@@ -248,17 +256,19 @@ def paint(
     base, noise : uint8[digis]
         Weight of each pixel where the barycentre asks for nothing: their product, at least 1 each.
         Where noise keeps a barycentre from its place, there is less of it; `QUIET` is none.
-    least, most : uint16[digis]
-        Limits of each count, which go before all else.
+    limits : Limits
+        Of counts; they go before all else.
+    faint : bool[digis]
+        Which pixels are faint.
     adc : uint16[digis]
         Filled in.
     """
     of = np.empty((MAX_PIXELS, 8), np.int64)
-    _paint(pixels, places, free, charge, target, base, noise, least, most, adc, of)
+    _paint(pixels, places, free, charge, target, base, noise, limits, faint, adc, of)
 
 
 @kernel
-def _paint(pixels, places, free, charge, target, base, noise, least, most, adc, of):  # type: ignore[no-untyped-def]
+def _paint(pixels, places, free, charge, target, base, noise, limits, faint, adc, of):  # type: ignore[no-untyped-def]
     offsets, members, row, col, sensor = pixels
     for c in range(np.uint64(len(charge))):
         if charge[c] < 0:
@@ -269,7 +279,7 @@ def _paint(pixels, places, free, charge, target, base, noise, least, most, adc, 
         up, along = target[c, 0], target[c, 1]
         if n <= np.uint64(2):
             _paint_few(
-                begin, n, members, row, col, places, kind, free[c], whole, up, along, least, most,
+                begin, n, members, row, col, places, kind, free[c], whole, up, along, limits, faint,
                 adc,
             )  # fmt: skip
             continue
@@ -277,7 +287,7 @@ def _paint(pixels, places, free, charge, target, base, noise, least, most, adc, 
         for k in range(n):
             i = np.uint64(members[begin + k])
             of[k, _X], of[k, _Y] = places.row[kind, row[i]], places.col[kind, col[i]]
-            of[k, _LOW], of[k, _HIGH] = np.int64(least[i]), np.int64(most[i])
+            of[k, _LOW], of[k, _HIGH] = _range(limits, faint[i])
             middle_row += of[k, _X]
             middle_col += of[k, _Y]
             lowest += of[k, _LOW]
@@ -348,6 +358,14 @@ def _paint(pixels, places, free, charge, target, base, noise, least, most, adc, 
 
 
 @njit(inline="always")
+def _range(limits, faint):  # type: ignore[no-untyped-def]
+    """The least and the largest count of a pixel."""
+    if faint:
+        return limits.floor, max(limits.pale - 1, 0)
+    return limits.pale, limits.top
+
+
+@njit(inline="always")
 def _over(total, n, asked):  # type: ignore[no-untyped-def]
     """The mean of what nothing is asked of is not worth a division."""
     return total // n if asked else np.int64(0)
@@ -355,11 +373,11 @@ def _over(total, n, asked):  # type: ignore[no-untyped-def]
 
 @njit(inline="always")
 def _paint_few(  # type: ignore[no-untyped-def]
-    begin, n, members, row, col, places, kind, free, charge, up, along, least, most, adc
+    begin, n, members, row, col, places, kind, free, charge, up, along, limits, faint, adc
 ):
     """Paint a cluster of one or two pixels, which charge and barycentre say all about."""
     i, j = np.uint64(members[begin]), np.uint64(members[begin + n - np.uint64(1)])
-    low, high = np.int64(least[i]), np.int64(most[i])
+    low, high = _range(limits, faint[i])
     if i == j:
         adc[i] = min(max(charge, low), high)
         return
@@ -367,7 +385,7 @@ def _paint_few(  # type: ignore[no-untyped-def]
         length, place = places.row[kind, row[j]] - places.row[kind, row[i]], up
     else:
         length, place = places.col[kind, col[j]] - places.col[kind, col[i]], along
-    low_j, high_j = np.int64(least[j]), np.int64(most[j])
+    low_j, high_j = _range(limits, faint[j])
     total = min(max(charge, low + low_j), high + high_j)
     # the barycentre is at -length / 2 if the first one has all, at length / 2 if it has none
     place = min(max(place, -_LIMIT), _LIMIT)

@@ -25,7 +25,6 @@ from pixlab.codecs.lattice import fill_in_gain
 from pixlab.codecs.moments import COLS, ROWS
 from pixlab.codecs.subjects import Shapes, Subjects, fill_in
 from pixlab.codecs.usage import CodeUsage
-from pixlab.coding.contexts import choose
 from pixlab.coding.levels import code_lengths
 from pixlab.coding.symbols import Symbols
 from pixlab.errors import FormatError
@@ -162,9 +161,9 @@ class ResidualCoder:
         first = self._first.shapes_of(subjects, shapes.picture)
         sections = self._first.encode(subjects, logs, first)
         features = _with_first(subjects, logs, first)
-        asked = subjects.free > 0
+        asked = np.flatnonzero(subjects.free)
         for part, index in zip(self._parts, shapes.said[1:], strict=True):
-            sections[part.name] = part.symbols.encode(features[asked], index[asked])
+            sections[part.name] = part.symbols.encode(features, index[asked], asked)
         return sections
 
     def decode(self, subjects: Subjects, logs: Array, sections: Mapping[str, bytes]) -> Shapes:
@@ -177,11 +176,11 @@ class ResidualCoder:
         """
         first = self._first.decode(subjects, logs, sections)
         features = _with_first(subjects, logs, first)
-        asked = subjects.free > 0
+        asked = np.flatnonzero(subjects.free)
         meant = first.offsets
         for part in self._parts:
             index = np.zeros(len(logs), np.int64)
-            index[asked] = part.symbols.decode(features[asked], sections[part.name])
+            index[asked] = part.symbols.decode(features, sections[part.name], asked)
             meant = meant + part.meant(subjects, index)
         return Shapes([], meant, first.picture)
 
@@ -205,7 +204,7 @@ class _Part:
         """The code of each cluster."""
         index = np.empty(len(rest), np.int64)
         _cheapest(
-            rest * self.axes, self.codes / _UNIT, choose(features, self.symbols.masks),
+            rest * self.axes, self.codes / _UNIT, self.symbols.choices.of(features),
             code_lengths(self.symbols.tables), rate_weight * self.scale**2, index,
         )  # fmt: skip
         return np.where(subjects.free > 0, index, 0)

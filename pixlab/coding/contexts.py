@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from pixlab.coding.bits import kernel, trailing_zeros
 from pixlab.errors import FormatError
 
-__all__ = ["LEAF", "MAX_CONTEXTS", "Look", "choose", "features_of", "first_context", "grow"]
+__all__ = ["LEAF", "MAX_CONTEXTS", "Choices", "Look", "features_of", "first_context", "grow"]
 __all__ += ["joint_look", "make_masks", "plain_looks"]
 
 MAX_CONTEXTS = 128  # two words of a mask
@@ -118,21 +118,48 @@ def first_context(low, high):  # type: ignore[no-untyped-def]
     return trailing_zeros(low) if low else np.uint64(64) + trailing_zeros(high)
 
 
-def choose(features: NDArray[np.uint8], masks: NDArray[np.uint64]) -> NDArray[np.uint8]:
-    """The context of each row of features, which are looks themselves: uint8[n]."""
-    contexts = np.empty(len(features), np.uint8)
-    _choose(features, masks, contexts)
-    return contexts
+class Choices:
+    """A tree over features that are looks themselves, of which it asks for a few.
+
+    Parameters
+    ----------
+    nodes : uint8[nodes, 2]
+        See `grow`.
+    n_features : int
+        How many there are.
+
+    Raises
+    ------
+    FormatError
+        If the nodes are not those of a tree over the features.
+    """
+
+    def __init__(self, nodes: Array, n_features: int) -> None:
+        masks, self.n_contexts = make_masks(nodes, plain_looks(n_features))
+        self._used = np.unique(nodes[nodes[:, 0] != LEAF, 0]).astype(np.uint64)
+        self._masks = masks.reshape(n_features, -1)[self._used.astype(np.int64)].ravel()
+
+    def of(
+        self, features: NDArray[np.uint8], which: NDArray[np.int64] | None = None
+    ) -> NDArray[np.uint8]:
+        """The context of each row of features, or of some rows: uint8[n]."""
+        if which is None:
+            which = np.arange(len(features))
+        contexts = np.empty(len(which), np.uint8)
+        _choose(features, which, self._used, self._masks, contexts)
+        return contexts
 
 
 @kernel
-def _choose(features, masks, contexts):  # type: ignore[no-untyped-def]
-    for i in range(len(features)):
+def _choose(features, which, used, masks, contexts):  # type: ignore[no-untyped-def]
+    one = np.uint64(1)
+    for i in range(np.uint64(len(which))):
+        row = np.uint64(which[i])
         low = high = ~np.uint64(0)
-        for f in range(features.shape[1]):
-            at = (f * _VALUES + np.int64(features[i, f])) * 2
+        for j in range(np.uint64(len(used))):
+            at = (j << np.uint64(8) | np.uint64(features[row, used[j]])) << one
             low &= masks[at]
-            high &= masks[at + 1]
+            high &= masks[at + one]
         contexts[i] = first_context(low, high)
 
 

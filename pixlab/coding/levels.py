@@ -25,7 +25,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from pixlab.coding.bits import kernel
-from pixlab.coding.contexts import LEAF, MAX_CONTEXTS, first_context, grow, make_masks, plain_looks
+from pixlab.coding.contexts import MAX_CONTEXTS, Choices, grow
 from pixlab.coding.frequencies import estimate, restore, store
 from pixlab.coding.rans import Tables, drained, get, open_words, start_reading, step_of, write
 from pixlab.errors import FormatError
@@ -66,8 +66,8 @@ class Levels:
     def __init__(self, name: str, arrays: Mapping[str, Array], n_features: int) -> None:
         self.name = name
         try:
-            self.choices = _Choices(arrays[f"{name}.tree"], n_features)
-            n_contexts = self.choices.n
+            self.choices = Choices(arrays[f"{name}.tree"], n_features)
+            n_contexts = self.choices.n_contexts
             codes, centres = arrays[f"{name}.codes"], arrays[f"{name}.centres"]
             good = codes.ndim == 2 and codes.shape[1] % 2 == 1 and codes.shape[1] <= 2 * _MOST + 1
             good &= centres.shape == (n_contexts,) and centres.dtype == np.int16
@@ -144,8 +144,8 @@ class Levels:
                 reuse=reuse,
             )
         n_symbols = 2 * top + 1
-        choices = _Choices(nodes, features.shape[1])
-        n_contexts, contexts = choices.n, choices.of(features, which)
+        choices = Choices(nodes, features.shape[1])
+        n_contexts, contexts = choices.n_contexts, choices.of(features, which)
         centres = np.zeros(n_contexts, np.int64)
         spread = np.ones(n_contexts)
         for c in range(n_contexts):
@@ -237,31 +237,6 @@ def code_lengths(tables: Tables) -> NDArray[np.float32]:
     last = tables.last.reshape(-1, int(tables.stride)).astype(np.int64)
     last[:, 0] = -1
     return (16 - np.log2(np.diff(last, axis=1))).astype(np.float32)
-
-
-class _Choices:
-    """The contexts of a tree that asks for few of many features."""
-
-    def __init__(self, nodes: Array, n_features: int) -> None:
-        masks, self.n = make_masks(nodes, plain_looks(n_features))
-        self.used = np.unique(nodes[nodes[:, 0] != LEAF, 0]).astype(np.int64)
-        self.masks = masks.reshape(n_features, -1)[self.used].ravel()
-
-    def of(self, features: NDArray[np.uint8], which: NDArray[np.int64]) -> NDArray[np.uint8]:
-        contexts = np.empty(len(which), np.uint8)
-        _choose(features, which, self.used, self.masks, contexts)
-        return contexts
-
-
-@kernel
-def _choose(features, which, used, masks, contexts):  # type: ignore[no-untyped-def]
-    for i in range(len(which)):
-        low = high = ~np.uint64(0)
-        for j in range(len(used)):
-            at = (256 * j + np.int64(features[which[i], used[j]])) * 2
-            low &= masks[at]
-            high &= masks[at + 1]
-        contexts[i] = first_context(low, high)
 
 
 def _classes(numbers: NDArray[np.int64]) -> NDArray[np.uint8]:

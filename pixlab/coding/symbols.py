@@ -9,15 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pixlab.coding.bits import kernel
-from pixlab.coding.contexts import (
-    LEAF,
-    MAX_CONTEXTS,
-    Look,
-    choose,
-    grow,
-    make_masks,
-    plain_looks,
-)
+from pixlab.coding.contexts import LEAF, MAX_CONTEXTS, Choices, Look, grow, make_masks
 from pixlab.coding.frequencies import estimate, restore, smoothed, store
 from pixlab.coding.rans import drained, get, open_words, start_reading, step_of, write
 from pixlab.errors import FormatError
@@ -42,7 +34,8 @@ class Symbols:
     arrays : mapping of str to array
         Of the model.
     looks : int or sequence of Look
-        How many features there are, or where they come from.
+        How many features there are, for ``choices``; or where they come from, for ``masks``, which
+        are for kernels of one's own.
     n_symbols : int
         2 to `MAX_SYMBOLS`.
 
@@ -58,9 +51,13 @@ class Symbols:
         self.name, self.n_symbols = name, n_symbols
         self.shift = _shift_of(n_symbols)
         n_upper = ((n_symbols - 1) >> self.shift) + 1
-        looks = plain_looks(looks) if isinstance(looks, int) else looks
         try:
-            self.masks, n_contexts = make_masks(arrays[f"{name}.tree"], looks)
+            nodes = arrays[f"{name}.tree"]
+            if isinstance(looks, int):
+                self.choices = Choices(nodes, looks)
+                n_contexts = self.choices.n_contexts
+            else:
+                self.masks, n_contexts = make_masks(nodes, looks)
             self.tables = restore(arrays[f"{name}.codes"], n_contexts, n_upper)
             self.lower = self.tables
             if self.shift:
@@ -124,8 +121,7 @@ class Symbols:
             context_bits=_BYTE_BITS * n_upper,
             reuse=reuse,
         )
-        masks, _ = make_masks(nodes, plain_looks(features.shape[1]))
-        contexts = choose(features, masks)
+        contexts = Choices(nodes, features.shape[1]).of(features)
         found = estimate(nodes, contexts, upper, n_upper)
         seen = np.bincount(contexts, minlength=len(found))
         arrays = {f"{name}.tree": nodes, f"{name}.codes": store(found, seen, reuse)}
@@ -137,16 +133,30 @@ class Symbols:
             )
         return arrays
 
-    def encode(self, features: NDArray[np.uint8], symbols: Array) -> bytes:
-        """The section of `symbols`: int[n], with features uint8[n, features]."""
+    def encode(
+        self, features: NDArray[np.uint8], symbols: Array, which: Array | None = None
+    ) -> bytes:
+        """The section of symbols.
+
+        Parameters
+        ----------
+        features : uint8[m, features]
+            What is known beforehand.
+        symbols : int[n]
+            Below `n_symbols`.
+        which : int64[n], optional
+            Row of the features of each symbol; by default they are in the same order.
+        """
         steps = np.empty(len(symbols) * (2 if self.shift else 1), np.uint32)
         _take_steps(
-            choose(features, self.masks), symbols.astype(np.int64), self.shift, self.tables,
+            self.choices.of(features, which), symbols.astype(np.int64), self.shift, self.tables,
             self.lower, steps,
         )  # fmt: skip
         return write(steps)
 
-    def decode(self, features: NDArray[np.uint8], section: bytes) -> NDArray[np.int64]:
+    def decode(
+        self, features: NDArray[np.uint8], section: bytes, which: Array | None = None
+    ) -> NDArray[np.int64]:
         """The symbols that `encode` wrote: int64[n].
 
         Raises
@@ -154,8 +164,8 @@ class Symbols:
         FormatError
             If the section is damaged.
         """
-        symbols = np.empty(len(features), np.int64)
-        contexts = choose(features, self.masks)
+        contexts = self.choices.of(features, which)
+        symbols = np.empty(len(contexts), np.int64)
         whole = _get_symbols(
             open_words(section), contexts, self.shift, self.tables, self.lower, symbols
         )
