@@ -37,27 +37,14 @@ class Clusters:
         Cluster of each digi, -1 for a digi that is in none.
     frame : int32[n]
         Index into ``digis.frames``: the module and event of each cluster.
-    charge : float64[n]
-        Sum of the electrons of its pixels.
-    size, size_row, size_col : int32[n]
-        Number of pixels, and span in rows and columns (both ends included).
-    row, col : float64[n]
-        Charge-weighted barycentre in pixels; the centre of pixel ``i`` is at ``i + 0.5``.
-    min_row, min_col, max_row, max_col : int32[n]
-        The box around it, both ends included.
+    size : int32[n]
+        Number of pixels.
     """
 
     digis: Digis
     label: NDArray[np.int32]
     frame: NDArray[np.int32]
-    charge: NDArray[np.float64]
     size: NDArray[np.int32]
-    row: NDArray[np.float64]
-    col: NDArray[np.float64]
-    min_row: NDArray[np.int32]
-    min_col: NDArray[np.int32]
-    max_row: NDArray[np.int32]
-    max_col: NDArray[np.int32]
 
     def __post_init__(self) -> None:
         for value in self.__dict__.values():
@@ -66,6 +53,59 @@ class Clusters:
 
     def __len__(self) -> int:
         return len(self.frame)
+
+    @property
+    def charge(self) -> NDArray[np.float64]:
+        """Sum of the electrons of its pixels: float64[n]."""
+        return self._weighed[0]
+
+    @property
+    def row(self) -> NDArray[np.float64]:
+        """Charge-weighted barycentre; the centre of pixel ``i`` is at ``i + 0.5``: float64[n]."""
+        return self._weighed[1]
+
+    @property
+    def col(self) -> NDArray[np.float64]:
+        """The same along columns: float64[n]."""
+        return self._weighed[2]
+
+    @property
+    def min_row(self) -> NDArray[np.int32]:
+        """First row: int32[n]."""
+        return self._box[0]
+
+    @property
+    def min_col(self) -> NDArray[np.int32]:
+        """First column: int32[n]."""
+        return self._box[1]
+
+    @property
+    def max_row(self) -> NDArray[np.int32]:
+        """Last row: int32[n]."""
+        return self._box[2]
+
+    @property
+    def max_col(self) -> NDArray[np.int32]:
+        """Last column: int32[n]."""
+        return self._box[3]
+
+    @cached_property
+    def _weighed(self) -> NDArray[np.float64]:
+        digis, frames, detector = self.digis, self.digis.frames, self.digis.detector
+        found = np.zeros((3, len(self)))
+        _weigh(
+            frames.offsets, frames.module, detector.response, _electrons(detector), digis.row,
+            digis.col, digis.adc, self.label, self.size, *found,
+        )  # fmt: skip
+        found.setflags(write=False)
+        return found
+
+    @cached_property
+    def _box(self) -> NDArray[np.int32]:
+        found = np.empty((4, len(self)), np.int32)
+        _enclose(self.digi_offsets, self.digis_of, self.digis.row, self.digis.col, found)
+        found.setflags(write=False)
+        return found
 
     @property
     def size_row(self) -> NDArray[np.int32]:
@@ -119,7 +159,10 @@ class Clusters:
     @cached_property
     def digis_of(self) -> NDArray[np.int64]:
         """Indices of the digis of cluster 0, then of cluster 1, and so on: int64[...]."""
-        return _group(self.label, self.digi_offsets)
+        order = np.empty(self.digi_offsets[-1], np.int64)
+        _group(self.label, self.digi_offsets[:-1].copy(), order)
+        order.setflags(write=False)
+        return order
 
     def __repr__(self) -> str:
         return f"<Clusters {self.digis.detector.name}: {len(self.digis)} events, {len(self):,} clusters>"
@@ -149,27 +192,17 @@ def cluster(digis: Digis, *, thresholds: bool = True) -> Clusters:
     (array([27000.]), array([6.]), array([2], dtype=int32))
     """
     detector, frames = digis.detector, digis.frames
+    electrons = _electrons(detector)
     channel = detector.channel_threshold if thresholds else -np.inf
     label = np.empty(digis.n_digis, np.int32)
-    charge = np.empty(digis.n_digis)
-    _connect(
-        frames.offsets,
-        frames.module,
-        detector.response,
-        _electrons(detector),
-        digis.row,
-        digis.col,
-        digis.adc,
-        channel,
-        label,
-        charge,
-    )
-    n = _number(label)
+    frame, size = np.empty((2, digis.n_digis), np.int32)
+    pixels = (frames.offsets, frames.module, detector.response, electrons)
+    _connect(*pixels, digis.row, digis.col, digis.adc, channel, label)
     if thresholds:
         least = detector.cluster_threshold[frames.module]
-        n = _keep(n, frames.offsets, label, charge, detector.seed_threshold, least)
-    found = _measure(n, frames.offsets, digis.row, digis.col, label, charge)
-    return Clusters(digis, label, *found)
+        _keep(*pixels, digis.adc, detector.seed_threshold, least, label)
+    n = _number(frames.offsets, label, frame, size)
+    return Clusters(digis, label, frame[:n].copy(), size[:n].copy())
 
 
 def _electrons(detector: Detector) -> NDArray[np.float64]:
@@ -196,21 +229,21 @@ def _root(parent, i):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _connect(offsets, module, response, electrons, row, col, adc, channel, label, charge):  # type: ignore[no-untyped-def]
-    """Fill `charge`, and `label` with an earlier digi of the group of each digi, or itself.
+def _connect(offsets, module, response, electrons, row, col, adc, channel, label):  # type: ignore[no-untyped-def]
+    """Fill `label` with an earlier digi of the group of each digi, or itself.
 
     -1 is below threshold. Digis are in raster order, so what a run of them in a row touches that came
     before it is found by a pointer that walks the row above: linear in digis.
     """
     one = np.uint64(1)
-    for f in range(len(module)):
-        i, end = np.uint64(offsets[f]), np.uint64(offsets[f + 1])
-        kind = np.uint64(response[module[f]])
+    all_join = channel == -np.inf
+    for f in range(np.uint64(len(module))):
+        i, end = np.uint64(offsets[f]), np.uint64(offsets[f + one])
+        kind = np.uint64(response[np.uint64(module[f])])
         above = i  # first digi that may touch the present run from the row above
         while i < end:
             begin = i
-            charge[i] = electrons[kind, adc[i]]
-            if charge[i] < channel:
+            if not all_join and electrons[kind, adc[i]] < channel:
                 label[i] = -1
                 i += one
                 continue
@@ -218,9 +251,8 @@ def _connect(offsets, module, response, electrons, row, col, adc, channel, label
             last = c
             label[i] = begin
             i += one
-            while i < end and np.int64(row[i]) == r and np.int64(col[i]) == last + 1:
-                charge[i] = electrons[kind, adc[i]]
-                if charge[i] < channel:
+            while i < end and np.int64(col[i]) == last + 1 and np.int64(row[i]) == r:
+                if not all_join and electrons[kind, adc[i]] < channel:
                     break
                 label[i] = begin
                 last += 1
@@ -239,81 +271,64 @@ def _connect(offsets, module, response, electrons, row, col, adc, channel, label
                 j += one
 
 
+@njit(cache=True, nogil=True)
+def _keep(offsets, module, response, electrons, adc, seed, least, label):  # type: ignore[no-untyped-def]
+    """Set `label` to -1 in groups that do not pass the thresholds; least is that of each frame."""
+    total = np.zeros(len(label))
+    passes = np.zeros(len(label), np.bool_)
+    for f in range(len(module)):
+        kind = response[module[f]]
+        for i in range(offsets[f], offsets[f + 1]):
+            if label[i] >= 0:
+                # an earlier digi has its first one already
+                label[i] = label[label[i]]
+                charge = electrons[kind, adc[i]]
+                total[label[i]] += charge
+                passes[label[i]] |= charge >= seed
+        for i in range(offsets[f], offsets[f + 1]):
+            first = label[i]
+            if first >= 0 and not (passes[first] and total[first] >= least[f]):
+                label[i] = -1
+
+
 @kernel
-def _number(label):  # type: ignore[no-untyped-def]
-    """Number the groups of `_connect` from 0 in order of their first digi; how many there are."""
-    n = 0
-    for i in range(np.uint64(len(label))):
-        before = label[i]
-        if before < 0:
-            continue
-        # an earlier digi has its number already
-        if np.uint64(before) == i:
-            label[i] = n
-            n += 1
-        else:
-            label[i] = label[np.uint64(before)]
+def _number(offsets, label, frame, size):  # type: ignore[no-untyped-def]
+    """Number groups from 0 in order of their first digi, fill in frames and sizes; return how many."""
+    one = np.uint64(1)
+    n = np.int32(0)
+    for f in range(np.uint64(len(offsets) - 1)):
+        for i in range(np.uint64(offsets[f]), np.uint64(offsets[f + one])):
+            before = label[i]
+            if before < 0:
+                continue
+            # an earlier digi has its number already
+            if np.uint64(before) == i:
+                k = n
+                frame[np.uint64(k)] = f
+                size[np.uint64(k)] = 0
+                n += np.int32(1)
+            else:
+                k = label[np.uint64(before)]
+            label[i] = k
+            size[np.uint64(k)] += np.int32(1)
     return n
 
 
-@njit(cache=True, nogil=True)
-def _keep(n, offsets, label, charge, seed, least):  # type: ignore[no-untyped-def]
-    """Drop groups that do not pass the thresholds, and number the others again."""
-    total = np.zeros(n)
-    passes = np.zeros(n, np.bool_)
-    frame = np.zeros(n, np.int64)
-    for f in range(len(offsets) - 1):
-        for i in range(offsets[f], offsets[f + 1]):
-            k = label[i]
-            if k >= 0:
-                total[k] += charge[i]
-                passes[k] |= charge[i] >= seed
-                frame[k] = f
-    number = np.full(n, -1, np.int32)
-    kept = 0
-    for k in range(n):
-        if passes[k] and total[k] >= least[frame[k]]:
-            number[k] = kept
-            kept += 1
-    for i in range(len(label)):
-        if label[i] >= 0:
-            label[i] = number[label[i]]
-    return kept
-
-
-@njit(cache=True, nogil=True)
-def _measure(n, offsets, row, col, label, charge):  # type: ignore[no-untyped-def]
-    """Frame, charge, size, barycentre and box of each of `n` clusters."""
-    frame = np.empty(n, np.int32)
-    total, at_row, at_col = np.zeros(n), np.zeros(n), np.zeros(n)
-    size = np.zeros(n, np.int32)
-    min_row, min_col = np.full(n, 1 << 30, np.int32), np.full(n, 1 << 30, np.int32)
-    max_row, max_col = np.full(n, -1, np.int32), np.full(n, -1, np.int32)
-    _sum(
-        offsets, row, col, label, charge, frame, total, at_row, at_col, size, min_row, min_col,
-        max_row, max_col,
-    )  # fmt: skip
-    return frame, total, size, at_row, at_col, min_row, min_col, max_row, max_col
-
-
 @kernel
-def _sum(  # type: ignore[no-untyped-def]
-    offsets, row, col, label, charge, frame, total, at_row, at_col, size, min_row, min_col,
-    max_row, max_col,
-):  # fmt: skip
-    for f in range(len(offsets) - 1):
-        for i in range(np.uint64(offsets[f]), np.uint64(offsets[f + 1])):
+def _weigh(  # type: ignore[no-untyped-def]
+    offsets, module, response, electrons, row, col, adc, label, size, total, at_row, at_col
+):
+    """Charge and barycentre of clusters, into what is 0."""
+    one = np.uint64(1)
+    for f in range(np.uint64(len(module))):
+        kind = np.uint64(response[np.uint64(module[f])])
+        for i in range(np.uint64(offsets[f]), np.uint64(offsets[f + one])):
             if label[i] < 0:
                 continue
-            k = np.uint64(label[i])
-            r, c, q = np.int32(row[i]), np.int32(col[i]), charge[i]
-            frame[k] = f
-            size[k] += 1
+            k, q = np.uint64(label[i]), electrons[kind, adc[i]]
             total[k] += q
-            at_row[k] += q * (r + 0.5)
-            at_col[k] += q * (c + 0.5)
-            min_row[k], max_row[k] = min(min_row[k], r), r
-            min_col[k], max_col[k] = min(min_col[k], c), max(max_col[k], c)
+            at_row[k] += q * (row[i] + 0.5)
+            at_col[k] += q * (col[i] + 0.5)
     for i in range(len(label)):  # pixels without any charge weigh the same
         k = label[i]
         if k >= 0 and not total[k] > 0:
@@ -323,6 +338,19 @@ def _sum(  # type: ignore[no-untyped-def]
         whole = total[k] if total[k] > 0 else np.float64(size[k])
         at_row[k] /= whole
         at_col[k] /= whole
+
+
+@kernel
+def _enclose(offsets, members, row, col, found):  # type: ignore[no-untyped-def]
+    """First row and column, last row and column of clusters, whose digis are in raster order."""
+    for c in range(np.uint64(found.shape[1])):
+        begin, end = np.uint64(offsets[c]), np.uint64(offsets[c + np.uint64(1)])
+        low, high = np.int64(65535), np.int64(0)
+        for k in range(begin, end):
+            y = np.int64(col[np.uint64(members[k])])
+            low, high = min(low, y), max(high, y)
+        found[0, c], found[2, c] = row[members[begin]], row[members[end - np.uint64(1)]]
+        found[1, c], found[3, c] = low, high
 
 
 @njit(cache=True, nogil=True)
@@ -356,12 +384,11 @@ def _centres(  # type: ignore[no-untyped-def]
     return out
 
 
-@njit(cache=True, nogil=True)
-def _group(label, offsets):  # type: ignore[no-untyped-def]
-    place = offsets[:-1].copy()
-    order = np.empty(offsets[-1], np.int64)
-    for i in range(len(label)):
+@kernel
+def _group(label, place, order):  # type: ignore[no-untyped-def]
+    """Fill in the digis of clusters, whose first ones go to `place`, which is used up."""
+    for i in range(np.uint64(len(label))):
         if label[i] >= 0:
-            order[place[label[i]]] = i
-            place[label[i]] += 1
-    return order
+            k = np.uint64(label[i])
+            order[np.uint64(place[k])] = i
+            place[k] += 1

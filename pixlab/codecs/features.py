@@ -5,21 +5,20 @@ One row of numbers from 0 to 255 a cluster, box or pixel; `pixlab.coding.context
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from pixlab.clusters import Clusters
 from pixlab.codecs.boxes import Boxes
-from pixlab.codecs.moments import Pixels, Places, plane
+from pixlab.codecs.moments import Pixels, Places, direction, plane
 from pixlab.coding.bits import kernel
 from pixlab.coding.layout import Layout
 
 __all__ = ["BOX_FEATURES", "BOX_HIGH", "BOX_TILT", "BOX_WIDE"]
 __all__ += ["CLUSTER_FEATURES", "CLUSTER_SLOPE"]
-__all__ += ["PIXEL_FEATURES", "SAID", "of_boxes", "of_clusters", "of_pixels"]
+__all__ += ["PIXEL_FEATURES", "SAID", "ClusterViews", "of_boxes", "of_clusters", "of_pixels"]
 
 # columns of clusters, boxes and pixels; the last `SAID` ones of clusters and boxes are filled in when
 # charge and shape are told, see `gains` and `lattice`
@@ -44,36 +43,58 @@ def _byte(value):  # type: ignore[no-untyped-def]
     return np.uint8(min(max(value, 0), 255))
 
 
-def of_clusters(clusters: Clusters, layout: Layout) -> NDArray[np.uint8]:
-    """Features of clusters whose pixels are known: uint8[clusters, CLUSTER_FEATURES]."""
-    digis = clusters.digis
-    found = np.zeros((len(clusters), CLUSTER_FEATURES), np.uint8)
-    _of_clusters(
-        clusters.digi_offsets, clusters.digis_of, digis.row, digis.col, clusters.module,
-        clusters.min_row, clusters.max_row, clusters.min_col, clusters.max_col, layout, found,
+class ClusterViews(NamedTuple):
+    """What can be seen of clusters whose pixels are known, but not their counts.
+
+    ``free``, ``tilt``: uint8[n], see `moments.directions`; ``row``, ``col``, ``high``, ``wide``:
+    int64[n], first corner and sides of the box; ``features``: uint8[n, CLUSTER_FEATURES].
+    """
+
+    free: NDArray[np.uint8]
+    tilt: NDArray[np.uint8]
+    row: NDArray[np.int64]
+    col: NDArray[np.int64]
+    high: NDArray[np.int64]
+    wide: NDArray[np.int64]
+    features: NDArray[np.uint8]
+
+
+def of_clusters(pixels: Pixels, module: Array, layout: Layout) -> ClusterViews:
+    """What can be seen of clusters; ``module``: int32[n]."""
+    n = len(module)
+    found = ClusterViews(
+        *np.empty((2, n), np.uint8), *np.empty((4, n), np.int64),
+        np.zeros((n, CLUSTER_FEATURES), np.uint8),
     )  # fmt: skip
+    _of_clusters(pixels, module, layout, found)
     return found
 
 
 @kernel
-def _of_clusters(  # type: ignore[no-untyped-def]
-    offsets, members, row, col, module, min_row, max_row, min_col, max_col, layout, found
-):
+def _of_clusters(pixels, module, layout, found):  # type: ignore[no-untyped-def]
+    offsets, members, row, col, _ = pixels
     for c in range(np.uint64(len(module))):
-        x = found[c]
+        x = found.features[c]
         m = np.uint64(module[c])
         begin, end = np.uint64(offsets[c]), np.uint64(offsets[c + np.uint64(1)])
         n = np.int64(end - begin)
-        first_row, first_col = np.int64(min_row[c]), np.int64(min_col[c])
-        high, wide = max_row[c] - first_row, max_col[c] - first_col  # less 1
-        begin_col = second_col = end_col = begin_row = second_row = end_row = 0
-        rows_all = cols_all = rr = rc = 0
+        first, last = np.uint64(members[begin]), np.uint64(members[end - np.uint64(1)])
+        first_row, high = np.int64(row[first]), np.int64(row[last]) - np.int64(row[first])
+        start = np.int64(col[first])
+        low = most = np.int64(0)  # columns before and behind that of the first pixel
+        for k in range(begin, end):
+            y = np.int64(col[np.uint64(members[k])]) - start
+            low, most = min(low, y), max(most, y)
+        first_col, wide = start + low, most - low  # sides are less 1
+        begin_col = second_col = end_col = begin_row = second_row = end_row = np.int64(0)
+        rows_all = cols_all = rr = cc = rc = np.int64(0)
         for k in range(begin, end):
             i = np.uint64(members[k])
             r, y = np.int64(row[i]) - first_row, np.int64(col[i]) - first_col
             rows_all += r
             cols_all += y
             rr += r * r
+            cc += y * y
             rc += r * y
             begin_col += y == 0
             second_col += y == 1
@@ -81,6 +102,11 @@ def _of_clusters(  # type: ignore[no-untyped-def]
             begin_row += r == 0
             second_row += r == 1
             end_row += r == high
+        rr, cc = n * rr - rows_all * rows_all, n * cc - cols_all * cols_all
+        rc = n * rc - rows_all * cols_all
+        found.free[c], found.tilt[c] = direction(n, max(high, -low, most), rr, cc, rc)
+        found.row[c], found.col[c] = first_row, first_col
+        found.high[c], found.wide[c] = high + 1, wide + 1
         width, height = np.int64(layout.cols[m]), np.int64(layout.rows[m])
         s = layout.slopes[m]
         track = s[0] + (np.int64(s[1]) - s[0]) * (2 * first_col + wide) // (2 * width)
@@ -91,8 +117,6 @@ def _of_clusters(  # type: ignore[no-untyped-def]
             doubled |= np.int64(edge_row[r] & 1) << 2
         for y in range(first_col + 1, first_col + wide):
             doubled |= np.int64(edge_col[y] & 1) << 3
-        var = n * rr - rows_all * rows_all
-        cov = n * rc - rows_all * cols_all
         x[_LAYER] = layout.layer[m]
         x[_TRACK] = _byte(abs(track) >> 2)
         x[_SLANT] = _byte((slant >> 1) + 128)
@@ -107,10 +131,10 @@ def _of_clusters(  # type: ignore[no-untyped-def]
         x[_END_ROW] = _byte(end_row)
         x[_DOUBLED] = doubled
         x[_EXTRA] = _byte(n - 1 - max(high, wide))
-        x[_SPREAD] = _byte(32 * var // (n * n))
+        x[_SPREAD] = _byte(32 * rr // (n * n))
         x[_INNER] = _byte(high + 1 - begin_row - end_row + 128)
         x[_UNEVEN] = _byte(4 * (begin_col - end_col) + 128)
-        x[CLUSTER_SLOPE] = _byte((16 * cov // var if var > 0 else 0) + 128)
+        x[CLUSTER_SLOPE] = _byte((16 * rc // rr if rr > 0 else 0) + 128)
 
 
 def of_boxes(boxes: Boxes, layout: Layout) -> NDArray[np.uint8]:

@@ -24,6 +24,7 @@ from pixlab.codecs.features import (
     CLUSTER_FEATURES,
     CLUSTER_SLOPE,
     PIXEL_FEATURES,
+    ClusterViews,
     of_clusters,
     of_pixels,
 )
@@ -33,7 +34,6 @@ from pixlab.codecs.moments import (
     Limits,
     Pixels,
     beyond,
-    directions,
     make_places,
     middles,
     paint,
@@ -67,6 +67,7 @@ class KeptSubjects:
     clusters: Clusters
     pixels: Pixels
     subjects: Subjects
+    seen: ClusterViews
     roles: NDArray[np.uint8]
 
     def split(self, explicit: NDArray[np.bool_]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -310,7 +311,8 @@ class _Painter:
         self, layout: Layout, detector: Detector, arrays: Mapping[str, Array], plan: ShapePlan
     ) -> None:
         self.layout, self.detector, self._coded = layout, detector, plan.coded
-        self.steps = arrays["steps"].astype(np.int64)
+        self._steps = arrays["steps"].astype(np.int64)[layout.layer]
+        self._sensor = detector.sensor.astype(np.int64)
         self.floor, self.pale, self.top = (int(v) for v in arrays["limits"])
         self.places = make_places(detector)
         self._regions = regions_of(detector)[0]
@@ -320,31 +322,30 @@ class _Painter:
         """The clusters of digis."""
         clusters = cluster(digis, thresholds=False)
         module, event = clusters.module.astype(np.int64), clusters.event
-        sensor = self.detector.sensor[module].astype(np.int64)
+        sensor = self._sensor[module]
         pixels = Pixels(clusters.digi_offsets, clusters.digis_of, digis.row, digis.col, sensor)
-        high, wide = (np.asarray(s, np.int64) for s in (clusters.size_row, clusters.size_col))
-        free, tilt = directions(pixels)
+        seen = of_clusters(pixels, module, self.layout)
         subjects = Subjects(
             starts_of(event, len(digis)),
             event,
             clusters.size.astype(np.int64),
-            free,
-            self.steps[self.layout.layer[module]],
-            phases(module, clusters.min_row, clusters.min_col),
-            kinds_of(self._regions[module], tilt.astype(np.int64), high, wide),
-            high,
-            wide,
-            self._middles(pixels, clusters, high, wide),
-            of_clusters(clusters, self.layout),
+            seen.free,
+            self._steps[module],
+            phases(module, seen.row, seen.col),
+            kinds_of(self._regions[module], seen.tilt.astype(np.int64), seen.high, seen.wide),
+            seen.high,
+            seen.wide,
+            self._middles(pixels, seen),
+            seen.features,
         )
         roles = roles_of(pixels, digis.n_digis)
-        return KeptSubjects(clusters, pixels, subjects, roles)
+        return KeptSubjects(clusters, pixels, subjects, seen, roles)
 
-    def _middles(self, pixels: Pixels, clusters: Clusters, high: Array, wide: Array) -> Array:
+    def _middles(self, pixels: Pixels, seen: ClusterViews) -> Array:
         """See `Subjects`; only pictures need it."""
         if not self._coded:
-            return np.zeros((len(high), 2), np.int64)
-        return middles(pixels, self.places, clusters.min_row, clusters.min_col, high, wide)
+            return np.zeros((len(seen.high), 2), np.int64)
+        return middles(pixels, self.places, seen.row, seen.col, seen.high, seen.wide)
 
     def paintable(self, of: KeptSubjects) -> NDArray[np.bool_]:
         """Clusters that are not too large: bool[clusters]."""
@@ -354,8 +355,10 @@ class _Painter:
         """Clusters on the canvas of the codebook, if there is one."""
         if not self._coded:
             return np.zeros((0, 2, 0), np.float32)
-        c, s = of.clusters, of.subjects
-        return canvases_of(of.pixels, c.digis.adc, c.min_row, c.min_col, s.high, s.wide)
+        seen = of.seen
+        return canvases_of(
+            of.pixels, of.clusters.digis.adc, seen.row, seen.col, seen.high, seen.wide
+        )
 
     def paint(
         self, of: KeptSubjects, charge: Array, offsets: Array, faint: Array, adc: Array

@@ -20,7 +20,7 @@ from pixlab.coding.bits import kernel
 from pixlab.detectors import Detector
 
 __all__ = ["BOTH", "COLS", "MAX_PIXELS", "MAX_SPAN", "QUIET", "ROWS", "UNIT"]
-__all__ += ["Limits", "Pixels", "Places", "beyond", "directions", "make_places", "middles", "paint"]
+__all__ += ["Limits", "Pixels", "Places", "beyond", "direction", "directions", "make_places", "middles", "paint"]
 __all__ += ["pitch_of", "plane", "shifts"]
 
 UNIT = 256  # lengths a pitch
@@ -159,8 +159,6 @@ def _directions(pixels, found):  # type: ignore[no-untyped-def]
     for c in range(np.uint64(found.shape[1])):
         begin, end = np.uint64(offsets[c]), np.uint64(offsets[c + np.uint64(1)])
         n = np.int64(end - begin)
-        if n > MAX_PIXELS:
-            continue
         first = np.uint64(members[begin])
         row_0, col_0 = np.int64(row[first]), np.int64(col[first])
         sr = sc = rr = cc = rc = most = np.int64(0)
@@ -174,16 +172,22 @@ def _directions(pixels, found):  # type: ignore[no-untyped-def]
             rr += x * x
             cc += y * y
             rc += x * y
-        rr, cc, rc = n * rr - sr * sr, n * cc - sc * sc, n * rc - sr * sc
-        found[1, c] = rc < 0
-        if most >= MAX_SPAN:
-            continue
-        if rr == 0:
-            found[0, c] = COLS if cc > 0 else 0
-        elif cc > 0 and rr * cc > rc * rc:
-            found[0, c] = BOTH
-        else:
-            found[0, c] = ROWS
+        found[0, c], found[1, c] = direction(
+            n, most, n * rr - sr * sr, n * cc - sc * sc, n * rc - sr * sc
+        )
+
+
+@njit(inline="always")
+def direction(n, most, rr, cc, rc):  # type: ignore[no-untyped-def]
+    """The two of `directions` for a cluster of `n` pixels, none of which is `most` from the first."""
+    if n > MAX_PIXELS:
+        return 0, 0
+    tilt = int(rc < 0)
+    if most >= MAX_SPAN:
+        return 0, tilt
+    if rr == 0:
+        return (COLS if cc > 0 else 0), tilt
+    return (BOTH if cc > 0 and rr * cc > rc * rc else ROWS), tilt
 
 
 def middles(
