@@ -10,7 +10,7 @@ import pytest
 import pixlab
 from pixlab.clusters import cluster
 from pixlab.codecs import CodeUsage, make_codec
-from pixlab.codecs.moments import Pixels, directions, make_places, paint, shifts
+from pixlab.codecs.moments import Limits, Pixels, directions, make_places, paint, shifts
 from pixlab.coding.levels import Levels
 from pixlab.detectors import DETECTORS
 
@@ -166,9 +166,9 @@ def test_painted_clusters_have_the_charge_and_barycentre_that_they_were_given():
     known = (free > 0) | (clusters.size == 1)
     adc = np.zeros(digis.n_digis, np.uint16)
     quiet = np.full(digis.n_digis, 64, np.uint8)
-    least, most = np.zeros(digis.n_digis, np.uint16), np.full(digis.n_digis, 60_000, np.uint16)
+    limits, faint = Limits(0, 0, 60_000), np.zeros(digis.n_digis, bool)
     charge = np.where(known, wanted[:, 0], -1)
-    paint(pixels, places, free, charge, wanted[:, 1:], quiet, quiet, least, most, adc)
+    paint(pixels, places, free, charge, wanted[:, 1:], quiet, quiet, limits, faint, adc)
     got = shifts(pixels, places, adc)
     assert known.sum() > 500
     assert (got[known, 0] == wanted[known, 0]).all()

@@ -14,11 +14,13 @@ from numpy.typing import NDArray
 from pixlab.codecs.boxes import Boxes
 from pixlab.codecs.moments import Pixels, Places, direction, plane
 from pixlab.coding.bits import kernel
+from pixlab.coding.contexts import SILENT, first_context, plain_looks
 from pixlab.coding.layout import Layout
 
 __all__ = ["BOX_FEATURES", "BOX_HIGH", "BOX_TILT", "BOX_WIDE"]
 __all__ += ["CLUSTER_FEATURES", "CLUSTER_SLOPE"]
-__all__ += ["PIXEL_FEATURES", "SAID", "ClusterViews", "of_boxes", "of_clusters", "of_pixels"]
+__all__ += ["PIXEL_FEATURES", "PIXEL_LOOKS", "SAID", "ClusterViews", "contexts_of_pixels"]
+__all__ += ["of_boxes", "of_clusters", "of_pixels"]
 
 # columns of clusters, boxes and pixels; the last `SAID` ones of clusters and boxes are filled in when
 # charge and shape are told, see `gains` and `lattice`
@@ -34,6 +36,9 @@ CLUSTER_FEATURES = 18 + SAID
 ) = range(14)  # fmt: skip
 BOX_FEATURES = 14 + SAID
 PIXEL_FEATURES = 8
+PIXEL_LOOKS = plain_looks(PIXEL_FEATURES)
+_NO_FEATURES = np.empty((0, PIXEL_FEATURES), np.uint8)
+_NO_MASKS, _NO_CONTEXTS = np.empty(0, np.uint64), np.empty(0, np.uint8)
 
 Array = NDArray[Any]
 
@@ -188,17 +193,43 @@ def of_pixels(
     painted (whose `charge` is negative) have none. For the arguments, see `moments.paint`.
     """
     found = np.zeros((len(roles), PIXEL_FEATURES), np.uint8)
-    _of_pixels(pixels, places, free, layer, charge, target, roles, found)
+    _of_pixels(pixels, places, free, layer, charge, target, roles, found, _NO_MASKS, _NO_CONTEXTS)
+    return found
+
+
+def contexts_of_pixels(
+    pixels: Pixels,
+    places: Places,
+    free: NDArray[np.uint8],
+    layer: Array,
+    charge: Array,
+    target: Array,
+    roles: NDArray[np.uint8],
+    masks: NDArray[np.uint64],
+) -> NDArray[np.uint8]:
+    """What a tree over `of_pixels` chooses: uint8[digis], `SILENT` for pixels that are not painted.
+
+    ``masks`` are those of `PIXEL_LOOKS`.
+    """
+    found = np.empty(len(roles), np.uint8)
+    _of_pixels(pixels, places, free, layer, charge, target, roles, _NO_FEATURES, masks, found)
     return found
 
 
 @kernel
-def _of_pixels(pixels, places, free, layer, charge, target, roles, found):  # type: ignore[no-untyped-def]
+def _of_pixels(  # type: ignore[no-untyped-def]
+    pixels, places, free, layer, charge, target, roles, found, masks, contexts
+):
+    """Fill in `found` if there is room in it, else `contexts`."""
     offsets, members, row, col, sensor = pixels
+    describing = len(found) > 0
     for c in range(np.uint64(len(charge))):
-        if charge[c] < 0:
-            continue
         begin, end = np.uint64(offsets[c]), np.uint64(offsets[c + np.uint64(1)])
+        if charge[c] < 0:
+            if not describing:
+                for k in range(begin, end):
+                    contexts[np.uint64(members[k])] = SILENT
+            continue
         last = end - np.uint64(1)
         n = np.int64(end - begin)
         kind, first = np.uint64(sensor[c]), np.uint64(members[begin])
@@ -222,18 +253,34 @@ def _of_pixels(pixels, places, free, layer, charge, target, roles, found):  # ty
         a, b = plane(free[c], target[c, 0], target[c, 1], rr, cc, rc // n - mean_row * mean_col)
         mean = charge[c] // n
         row_0, col_0 = row_0 + mean_row, col_0 + mean_col
+        size, high, wide = _byte(n), _byte(last_row - first_row + 1), _byte(last_col - first_col + 1)
+        low, up = ~np.uint64(0), ~np.uint64(0)  # contexts that are possible for all of its pixels
+        if not describing:
+            low, up = _meet(low, up, masks, 2, size)
+            low, up = _meet(low, up, masks, 5, high)
+            low, up = _meet(low, up, masks, 6, wide)
+            low, up = _meet(low, up, masks, 7, layer[c])
         for k in range(begin, end):
             i = np.uint64(members[k])
             r, y = np.int64(row[i]), np.int64(col[i])
             tilt = a * (places.row[kind, row[i]] - row_0) + b * (places.col[kind, col[i]] - col_0)
             tilt = min(max((1 << 16) + tilt, 0), 16 << 16)
-            found[i, 0] = _byte(mean * tilt >> 16)
-            found[i, 1] = _byte(tilt >> 10)
-            found[i, 2] = _byte(n)
-            found[i, 3] = roles[i]
-            found[i, 4] = (
-                (r == first_row) | (r == last_row) << 1 | (y == first_col) << 2 | (y == last_col) << 3
-            )
-            found[i, 5] = _byte(last_row - first_row + 1)
-            found[i, 6] = _byte(last_col - first_col + 1)
-            found[i, 7] = layer[c]
+            count, steep = _byte(mean * tilt >> 16), _byte(tilt >> 10)
+            side = (r == first_row) | (r == last_row) << 1
+            side |= (y == first_col) << 2 | (y == last_col) << 3
+            if describing:
+                found[i, 0], found[i, 1], found[i, 2], found[i, 3] = count, steep, size, roles[i]
+                found[i, 4], found[i, 5], found[i, 6], found[i, 7] = side, high, wide, layer[c]
+            else:
+                own, above = _meet(low, up, masks, 0, count)
+                own, above = _meet(own, above, masks, 1, steep)
+                own, above = _meet(own, above, masks, 3, roles[i])
+                own, above = _meet(own, above, masks, 4, side)
+                contexts[i] = first_context(own, above)
+
+
+@njit(inline="always")
+def _meet(low, up, masks, feature, value):  # type: ignore[no-untyped-def]
+    """The contexts that are possible in the light of one more feature."""
+    at = (np.uint64(feature) << np.uint64(8) | np.uint64(value)) << np.uint64(1)
+    return low & masks[at], up & masks[at + np.uint64(1)]

@@ -23,8 +23,9 @@ from pixlab.codecs.codebook import canvases_of, kinds_of, regions_of
 from pixlab.codecs.features import (
     CLUSTER_FEATURES,
     CLUSTER_SLOPE,
-    PIXEL_FEATURES,
+    PIXEL_LOOKS,
     ClusterViews,
+    contexts_of_pixels,
     of_clusters,
     of_pixels,
 )
@@ -41,7 +42,7 @@ from pixlab.codecs.moments import (
 )
 from pixlab.codecs.shapes import ShapeCoder, ShapeNames, ShapePlan
 from pixlab.codecs.subjects import Shapes, Subjects, starts_of
-from pixlab.codecs.texture import learn_texture, noise_of, open_texture, roles_of
+from pixlab.codecs.texture import base_of, learn_texture, noise_of, open_texture, roles_of
 from pixlab.codecs.usage import CodeUsage
 from pixlab.coding.hits import HitCoder
 from pixlab.coding.layout import Layout
@@ -70,10 +71,11 @@ class KeptSubjects:
     seen: ClusterViews
     roles: NDArray[np.uint8]
 
-    def split(self, explicit: NDArray[np.bool_]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """The digis of explicit clusters, and all others."""
-        told = explicit[self.clusters.label]
-        return np.flatnonzero(told), np.flatnonzero(~told)
+    def digis_in(self, which: NDArray[np.bool_]) -> NDArray[np.int64]:
+        """The digis of some clusters, sorted."""
+        begin, sizes = self.pixels.offsets[:-1][which], np.diff(self.pixels.offsets)[which]
+        place = np.arange(sizes.sum()) + np.repeat(begin - np.cumsum(sizes) + sizes, sizes)
+        return np.sort(self.pixels.members[place])
 
 
 @dataclass(frozen=True, eq=False)
@@ -118,7 +120,7 @@ class KeptCoder:
         self._painter = _Painter(layout, detector, arrays, plan)
         self._gain = GainCoder("gain", arrays, CLUSTER_FEATURES)
         self._shape = ShapeCoder(plan, _NAMES, detector, arrays, CLUSTER_FEATURES)
-        self._faint = Symbols("faint", arrays, PIXEL_FEATURES, 2)
+        self._faint = Symbols("faint", arrays, PIXEL_LOOKS, 2)
 
     @staticmethod
     def needs(plan: ShapePlan) -> tuple[str, ...]:
@@ -206,7 +208,7 @@ class KeptCoder:
         painter.paint(of, hidden, shapes.offsets, digis.adc < painter.pale, adc)
         # limits of counts, or a codebook, may keep a barycentre from its place
         explicit |= beyond(shifts(of.pixels, painter.places, adc), moments, escape)
-        as_is, _ = of.split(explicit)
+        as_is = of.digis_in(explicit)
         adc[as_is] = digis.adc[as_is]
         return KeptClusters(of, gain, logs, charge, shapes, explicit, adc)
 
@@ -222,12 +224,11 @@ class KeptCoder:
         sections["gain"] = self._gain.encode(of.subjects, told.gain)
         sections |= self._shape.encode(of.subjects, told.logs, told.shapes)
         charge = np.where(told.explicit, -1, told.charge)
-        as_is, painted = of.split(told.explicit)
-        features = self._painter.pixel_features(of, charge, told.shapes.offsets)
-        faint = told.adc[painted] < self._painter.pale
-        sections["faint"] = self._faint.encode(features, faint, painted)
+        contexts = self._painter.contexts(of, charge, told.shapes.offsets, self._faint.masks)
+        sections["faint"] = self._faint.encode_in(contexts, told.adc < self._painter.pale)
         which = np.flatnonzero(told.explicit)
         gaps = np.diff(which, prepend=0)
+        as_is = of.digis_in(told.explicit)
         said = np.concatenate([np.array([len(which)]), gaps, told.adc[as_is]])
         sections["explicit"] = encode_numbers(said)
         return sections
@@ -248,12 +249,10 @@ class KeptCoder:
         offsets = self._shape.decode(of.subjects, logs, sections).offsets
         explicit, counts = self._decode_explicit(of, sections["explicit"])
         charge[explicit] = -1
-        as_is, painted = of.split(explicit)
-        features = painter.pixel_features(of, charge, offsets)
-        faint = np.zeros(n_digis, bool)
-        faint[painted] = self._faint.decode(features, sections["faint"], painted)
+        contexts = painter.contexts(of, charge, offsets, self._faint.masks)
+        faint = self._faint.decode_in(contexts, sections["faint"]) > 0
         painter.paint(of, charge, offsets, faint, adc)
-        adc[as_is] = counts
+        adc[of.digis_in(explicit)] = counts
         return of.clusters.digis.with_adc(adc)
 
     def clusters_of(self, digis: Digis) -> KeptSubjects:
@@ -367,12 +366,18 @@ class _Painter:
         noise = noise_of(self._noise, of.roles, of.pixels, of.clusters.module, charge)
         limits = Limits(self.floor, self.pale, self.top)
         paint(
-            of.pixels, self.places, of.subjects.free, charge, offsets, self._base[of.roles],
+            of.pixels, self.places, of.subjects.free, charge, offsets, base_of(self._base, of.roles),
             noise, limits, faint, adc,
         )  # fmt: skip
 
     def pixel_features(self, of: KeptSubjects, charge: Array, offsets: Array) -> Array:
         """Features of pixels, from about what they would be painted if none were faint."""
+        return of_pixels(*self._for_pixels(of, charge, offsets))
+
+    def contexts(self, of: KeptSubjects, charge: Array, offsets: Array, masks: Array) -> Array:
+        """What a tree over these features chooses."""
+        return contexts_of_pixels(*self._for_pixels(of, charge, offsets), masks)
+
+    def _for_pixels(self, of: KeptSubjects, charge: Array, offsets: Array) -> tuple[Any, ...]:
         layer = self.layout.layer[of.clusters.module]
-        free = of.subjects.free
-        return of_pixels(of.pixels, self.places, free, layer, charge, offsets, of.roles)
+        return of.pixels, self.places, of.subjects.free, layer, charge, offsets, of.roles

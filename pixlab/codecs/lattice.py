@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from pixlab.codecs.features import SAID
 from pixlab.codecs.gains import LOGS
 from pixlab.codecs.moments import COLS, ROWS
-from pixlab.codecs.subjects import Shapes, Subjects, starts_of
+from pixlab.codecs.subjects import Shapes, Subjects
 from pixlab.coding.bits import kernel
 from pixlab.coding.levels import Levels
 
@@ -139,10 +139,14 @@ class _Axis:
     """Rows or columns: which clusters say something along them, and their grid."""
 
     def __init__(self, subjects: Subjects, axis: int) -> None:
-        self.which = np.flatnonzero(subjects.free & (ROWS, COLS)[axis])
-        self.starts = starts_of(subjects.event[self.which], len(subjects.starts) - 1)
-        self._step = subjects.steps[self.which, axis + 1]
-        self._n = len(subjects.free)
+        self._n = n = len(subjects.free)
+        which, step = np.empty((2, n), np.int64)
+        self.starts = np.empty(len(subjects.starts), np.int64)
+        asked = _ask(
+            subjects.free, (ROWS, COLS)[axis], subjects.starts, subjects.steps[:, axis + 1],
+            which, step, self.starts,
+        )  # fmt: skip
+        self.which, self._step = which[:asked], step[:asked]
 
     def to_grid(self, offsets: Array) -> NDArray[np.float64]:
         return offsets[self.which] * _FINE / self._step
@@ -151,6 +155,21 @@ class _Axis:
         found = np.zeros(self._n, np.int64)
         _from_grid(points, self.which, self._step, found)
         return found
+
+
+@kernel
+def _ask(free, axis, events, steps, which, step, starts):  # type: ignore[no-untyped-def]
+    """Fill in clusters that can move along an axis, and the first of each event; how many there are."""
+    n = np.uint64(0)
+    starts[0] = 0
+    for e in range(np.uint64(len(events) - 1)):
+        for i in range(np.uint64(events[e]), np.uint64(events[e + np.uint64(1)])):
+            if free[i] & axis:
+                which[n] = i
+                step[n] = steps[i]
+                n += np.uint64(1)
+        starts[e + np.uint64(1)] = n
+    return n
 
 
 @kernel

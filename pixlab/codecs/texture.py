@@ -18,7 +18,7 @@ from pixlab.codecs.moments import QUIET, Pixels
 from pixlab.coding.bits import kernel
 from pixlab.errors import FormatError
 
-__all__ = ["ROLES", "learn_texture", "noise_of", "open_texture", "roles_of"]
+__all__ = ["ROLES", "base_of", "learn_texture", "noise_of", "open_texture", "roles_of"]
 
 ROLES = 16
 _QUANTILES = 64
@@ -100,6 +100,19 @@ def open_texture(
     if not (good and base.all() and noise.all()):
         raise FormatError(f"'{name}': the texture of the model is damaged")
     return base, noise
+
+
+def base_of(base: NDArray[np.uint8], roles: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """The base of each pixel: uint8[digis]."""
+    found = np.empty(len(roles), np.uint8)
+    _look_up(base, roles, found)
+    return found
+
+
+@kernel
+def _look_up(table, at, found):  # type: ignore[no-untyped-def]
+    for i in range(np.uint64(len(at))):
+        found[i] = table[np.uint64(at[i])]
 
 
 def noise_of(

@@ -23,11 +23,12 @@ from numpy.typing import NDArray
 from pixlab.coding.bits import kernel, trailing_zeros
 from pixlab.errors import FormatError
 
-__all__ = ["LEAF", "MAX_CONTEXTS", "Choices", "Look", "features_of", "first_context", "grow"]
-__all__ += ["joint_look", "make_masks", "plain_looks"]
+__all__ = ["LEAF", "MAX_CONTEXTS", "SILENT", "Choices", "Look", "features_of", "first_context"]
+__all__ += ["grow", "joint_look", "make_masks", "plain_looks"]
 
 MAX_CONTEXTS = 128  # two words of a mask
 LEAF = 255  # in place of a feature
+SILENT = 255  # in place of a context, for symbols that nothing is said of
 _VALUES = 256
 _CANDIDATES = 63  # thresholds tried for one feature
 _FEWEST = 40  # samples of a context

@@ -9,7 +9,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pixlab.coding.bits import kernel
-from pixlab.coding.contexts import LEAF, MAX_CONTEXTS, Choices, Look, grow, make_masks
+from pixlab.coding.contexts import (
+    LEAF,
+    MAX_CONTEXTS,
+    SILENT,
+    Choices,
+    Look,
+    grow,
+    make_masks,
+)
 from pixlab.coding.frequencies import estimate, restore, smoothed, store
 from pixlab.coding.rans import drained, get, open_words, start_reading, step_of, write
 from pixlab.errors import FormatError
@@ -147,12 +155,14 @@ class Symbols:
         which : int64[n], optional
             Row of the features of each symbol; by default they are in the same order.
         """
+        return self.encode_in(self.choices.of(features, which), symbols)
+
+    def encode_in(self, contexts: NDArray[np.uint8], symbols: Array) -> bytes:
+        """The same for contexts that are known; nothing is said of symbols in `SILENT`."""
         steps = np.empty(len(symbols) * (2 if self.shift else 1), np.uint32)
-        _take_steps(
-            self.choices.of(features, which), symbols.astype(np.int64), self.shift, self.tables,
-            self.lower, steps,
-        )  # fmt: skip
-        return write(steps)
+        symbols = symbols.astype(np.int64)
+        n = _take_steps(contexts, symbols, self.shift, self.tables, self.lower, steps)
+        return write(steps[:n])
 
     def decode(
         self, features: NDArray[np.uint8], section: bytes, which: Array | None = None
@@ -164,7 +174,16 @@ class Symbols:
         FormatError
             If the section is damaged.
         """
-        contexts = self.choices.of(features, which)
+        return self.decode_in(self.choices.of(features, which), section)
+
+    def decode_in(self, contexts: NDArray[np.uint8], section: bytes) -> NDArray[np.int64]:
+        """The symbols that `encode_in` wrote, 0 where nothing was said: int64[n].
+
+        Raises
+        ------
+        FormatError
+            If the section is damaged.
+        """
         symbols = np.empty(len(contexts), np.int64)
         whole = _get_symbols(
             open_words(section), contexts, self.shift, self.tables, self.lower, symbols
@@ -190,23 +209,28 @@ def _coarse(symbols: Array, n_symbols: int) -> NDArray[np.uint8]:
 
 @kernel
 def _take_steps(contexts, symbols, shift, tables, lower, steps):  # type: ignore[no-untyped-def]
-    n = 0
-    for i in range(len(symbols)):
+    n = np.uint64(0)
+    for i in range(np.uint64(len(symbols))):
+        if contexts[i] == SILENT:
+            continue
         upper = symbols[i] >> shift
         steps[n] = step_of(tables, contexts[i], upper)
-        n += 1
+        n += np.uint64(1)
         if shift:
             steps[n] = step_of(lower, upper, symbols[i] & ((1 << shift) - 1))
-            n += 1
+            n += np.uint64(1)
+    return n
 
 
 @kernel
 def _get_symbols(words, contexts, shift, tables, lower, symbols):  # type: ignore[no-untyped-def]
     state = start_reading(words)
-    for i in range(len(symbols)):
-        symbol, state = get(state, words, tables, contexts[i])
-        if shift:
-            part, state = get(state, words, lower, symbol)
-            symbol = symbol << shift | part
+    for i in range(np.uint64(len(symbols))):
+        symbol = np.int64(0)
+        if contexts[i] != SILENT:
+            symbol, state = get(state, words, tables, contexts[i])
+            if shift:
+                part, state = get(state, words, lower, symbol)
+                symbol = symbol << shift | part
         symbols[i] = symbol
     return drained(state, words)
