@@ -253,7 +253,11 @@ def _of_pixels(  # type: ignore[no-untyped-def]
         a, b = plane(free[c], target[c, 0], target[c, 1], rr, cc, rc // n - mean_row * mean_col)
         mean = charge[c] // n
         row_0, col_0 = row_0 + mean_row, col_0 + mean_col
-        size, high, wide = _byte(n), _byte(last_row - first_row + 1), _byte(last_col - first_col + 1)
+        size, high, wide = (
+            _byte(n),
+            _byte(last_row - first_row + 1),
+            _byte(last_col - first_col + 1),
+        )
         low, up = ~np.uint64(0), ~np.uint64(0)  # contexts that are possible for all of its pixels
         if not describing:
             low, up = _meet(low, up, masks, 2, size)

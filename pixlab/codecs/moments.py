@@ -20,7 +20,17 @@ from pixlab.coding.bits import kernel
 from pixlab.detectors import Detector
 
 __all__ = ["BOTH", "COLS", "MAX_PIXELS", "MAX_SPAN", "QUIET", "ROWS", "UNIT"]
-__all__ += ["Limits", "Pixels", "Places", "beyond", "direction", "directions", "make_places", "middles", "paint"]
+__all__ += [
+    "Limits",
+    "Pixels",
+    "Places",
+    "beyond",
+    "direction",
+    "directions",
+    "make_places",
+    "middles",
+    "paint",
+]
 __all__ += ["pitch_of", "plane", "shifts"]
 
 UNIT = 256  # lengths a pitch

@@ -17,13 +17,13 @@ from typing import Any
 
 import numpy as np
 import param
-from numba import njit
 from numpy.typing import NDArray
 
-from pixlab.clusters import cluster
 from pixlab.codecs.base import Chunk
 from pixlab.codecs.hitmaps import HitmapCodec, HitmapModel, to_digis, to_hits
-from pixlab.coding.layout import make_layout, track_slopes
+from pixlab.codecs.levelling import keep_moments, nearest_levels
+from pixlab.coding.hits import Hits
+from pixlab.coding.layout import Layout, make_layout, track_slopes
 from pixlab.coding.values import ValueCoder
 from pixlab.digis import Digis
 from pixlab.errors import FormatError, PixlabError
@@ -32,11 +32,6 @@ from pixlab.progress import Progress
 __all__ = ["ScalarModel", "ScalarQuantizer"]
 
 Array = NDArray[Any]
-# what counts as one unit of error: relative charge, and barycentre in um along rows and columns,
-# in the proportions of the transparent tolerances
-_UNITS = (0.05, 3.0, 7.0)
-_OWN = 0.01  # weight of the pixels' own errors, in levels squared
-_ROUNDS = 4
 
 
 class ScalarQuantizer(HitmapCodec):
@@ -83,7 +78,7 @@ class ScalarQuantizer(HitmapCodec):
             "values": values.astype(np.uint16),
         }
         arrays |= self.learn_hits(layout, digis, progress)
-        levels = assign_levels(self, digis, arrays["edges"], arrays["values"])
+        levels = assign_levels(self, layout, hits, digis, arrays["edges"], arrays["values"])
         arrays |= ValueCoder.learn(
             "levels", layout, hits, levels, len(values) - 1, reuse=self.reuse
         )
@@ -141,15 +136,16 @@ class ScalarModel(HitmapModel):
     def quantize(self, digis: Digis) -> Digis:
         """The same pixels, with the count of each one's level."""
         self.check(digis)
-        return digis.with_adc(self.arrays["values"][self._levels(digis)])
+        return digis.with_adc(self.arrays["values"][self._levels(digis, to_hits(digis))])
 
-    def _levels(self, digis: Digis) -> NDArray[np.uint16]:
-        return assign_levels(self.codec, digis, self.arrays["edges"], self.arrays["values"])
+    def _levels(self, digis: Digis, hits: Hits) -> NDArray[np.uint16]:
+        edges, values = self.arrays["edges"], self.arrays["values"]
+        return assign_levels(self.codec, self.layout, hits, digis, edges, values)
 
     def _encode(self, digis: Digis) -> dict[str, bytes]:
         hits = to_hits(digis)
         sections = self.encode_hits(len(digis), hits)
-        return sections | {"levels": self._level_coder.encode(hits, self._levels(digis))}
+        return sections | {"levels": self._level_coder.encode(hits, self._levels(digis, hits))}
 
     def _decode(self, chunk: Chunk) -> Digis:
         hits = self.decode_hits(chunk)
@@ -158,18 +154,12 @@ class ScalarModel(HitmapModel):
 
 
 def assign_levels(
-    codec: ScalarQuantizer, digis: Digis, edges: Array, values: Array
+    codec: ScalarQuantizer, layout: Layout, hits: Hits, digis: Digis, edges: Array, values: Array
 ) -> NDArray[np.uint16]:
     """The level of each digi: the nearest one, or a neighbour that serves its cluster better."""
-    counts = np.arange(digis.detector.adc_max + 1)
-    level = np.searchsorted(edges, counts, side="right").astype(np.uint16)[digis.adc]
+    level = nearest_levels(digis.adc, edges, digis.detector.adc_max)
     if codec.moments and codec.max_error is None:
-        clusters = cluster(digis, thresholds=False)
-        pitch = digis.detector.pitch[clusters.module]
-        _keep_moments(
-            clusters.digi_offsets, clusters.digis_of, digis.row, digis.col, digis.adc, pitch,
-            values.astype(np.float64), level,
-        )  # fmt: skip
+        keep_moments(layout, digis.detector.pitch, hits, digis.adc, values, level)
     return level
 
 
@@ -183,71 +173,3 @@ def _means(counts: Array, edges: Array, *, keep_middle: bool) -> Array:
     n = np.bincount(level, counts, minlength=len(middle))
     total = np.bincount(level, counts * np.arange(len(counts)), minlength=len(middle))
     return np.where(n > 0, np.rint(total / np.maximum(n, 1)), middle)
-
-
-@njit(cache=True, nogil=True)
-def _keep_moments(offsets, members, row, col, adc, pitch, values, level):  # type: ignore[no-untyped-def]
-    """Move levels by one while that lowers the error of a cluster's charge and barycentre."""
-    top = len(values) - 1
-    for c in range(len(offsets) - 1):
-        begin, end = offsets[c], offsets[c + 1]
-        # moments of the error, about the first pixel: charge, and charge times place
-        first = members[begin]
-        r0, c0 = float(row[first]), float(col[first])
-        q = up = along = 0.0
-        for k in range(begin, end):
-            i = members[k]
-            q += adc[i]
-            up += adc[i] * (row[i] - r0)
-            along += adc[i] * (col[i] - c0)
-        if q <= 0:
-            continue
-        up, along = up / q, along / q  # the true barycentre
-        dq = du = da = 0.0
-        for k in range(begin, end):
-            i = members[k]
-            error = values[level[i]] - adc[i]
-            dq += error
-            du += error * (row[i] - r0 - up)
-            da += error * (col[i] - c0 - along)
-        by_charge = (1 / (q * _UNITS[0])) ** 2
-        by_row, by_col = (pitch[c, 0] / _UNITS[1]) ** 2, (pitch[c, 1] / _UNITS[2]) ** 2
-        now = _cost(dq, du, da, q, by_charge, by_row, by_col)
-        for _ in range(_ROUNDS):
-            moved = False
-            for k in range(begin, end):
-                i = members[k]
-                x, y = row[i] - r0 - up, col[i] - c0 - along
-                own = values[level[i]] - adc[i]
-                best, best_gain, best_cost = 0, 1e-9, now
-                for step in (-1, 1):
-                    to = np.int64(level[i]) + step
-                    if to < 0 or to > top:
-                        continue
-                    change = values[to] - values[level[i]]
-                    if change == 0:
-                        continue
-                    after = _cost(
-                        dq + change, du + change * x, da + change * y, q, by_charge, by_row, by_col
-                    )
-                    # in squares of the change: (own + change)^2 - own^2
-                    gain = now - after - _OWN * (2 * own / change + 1)
-                    if gain > best_gain:
-                        best, best_gain, best_cost = step, gain, after
-                if best != 0:
-                    change = values[np.int64(level[i]) + best] - values[level[i]]
-                    dq += change
-                    du += change * x
-                    da += change * y
-                    level[i] = np.uint16(np.int64(level[i]) + best)
-                    now = best_cost
-                    moved = True
-            if not moved:
-                break
-
-
-@njit(inline="always")
-def _cost(dq, du, da, q, by_charge, by_row, by_col):  # type: ignore[no-untyped-def]
-    """Squared errors of charge and barycentre in units of `_UNITS`."""
-    whole = 1 / max(q + dq, 1.0)
-    return dq * dq * by_charge + (du * du * by_row + da * da * by_col) * (whole * whole)

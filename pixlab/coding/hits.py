@@ -38,7 +38,7 @@ from pixlab.coding.runs import (
 from pixlab.coding.symbols import Symbols
 from pixlab.errors import FormatError
 
-__all__ = ["MAX_DIGIS", "HitCoder", "Hits"]
+__all__ = ["MAX_DIGIS", "HitCoder", "Hits", "runs_of"]
 
 MAX_DIGIS = 1 << 27  # of one chunk
 _WRITE, _READ, _DESCRIBE = 0, 1, 2
@@ -68,6 +68,7 @@ class Hits:
     offsets: Array
     row: Array
     col: Array
+    runs: Runs | None = None  # once `runs_of` was asked for them
 
 
 class HitCoder:
@@ -109,7 +110,7 @@ class HitCoder:
         layout: Layout, n_events: int, hits: Hits, *, reuse: float = np.inf
     ) -> dict[str, Array]:
         """The arrays of a model that suits these hits; `reuse` as in `Symbols.learn`."""
-        found = _find(layout, hits)
+        found = runs_of(layout, hits)
         arrays = {"hits.rates": learn_rates(layout, hits.module, np.diff(found.root_offsets))}
         arrays |= Symbols.blank("hits.gaps", GAP_CLASSES)
         for name, n_symbols in _RUNS.items():
@@ -132,7 +133,7 @@ class HitCoder:
 
     def encode(self, n_events: int, hits: Hits) -> dict[str, bytes]:
         """Sections ``positions`` and ``shapes`` of a hit map."""
-        found = _find(self.layout, hits)
+        found = runs_of(self.layout, hits)
         totals = _roots_of_events(n_events, hits, found)
         # a gap takes at most six steps, a number of roots three
         steps = np.empty(6 * len(found.roots) + 3 * n_events * len(self.layout.rows), np.uint32)
@@ -224,8 +225,12 @@ class HitCoder:
         )  # fmt: skip
 
 
-def _find(layout: Layout, hits: Hits) -> Runs:
-    return Runs(*find_runs(hits.offsets, hits.row, hits.col, layout.cols, hits.module))
+def runs_of(layout: Layout, hits: Hits) -> Runs:
+    """The runs of a hit map."""
+    if hits.runs is None:
+        args = hits.offsets, hits.row, hits.col, layout.cols, hits.module
+        hits.runs = Runs(*find_runs(*args))
+    return hits.runs
 
 
 def _roots_of_events(n_events: int, hits: Hits, found: Runs) -> Array:
