@@ -67,10 +67,10 @@ class ClusterViews(NamedTuple):
 def of_clusters(pixels: Pixels, module: Array, layout: Layout) -> ClusterViews:
     """What can be seen of clusters; ``module``: int32[n]."""
     n = len(module)
-    found = ClusterViews(
-        *np.empty((2, n), np.uint8), *np.empty((4, n), np.int64),
-        np.zeros((n, CLUSTER_FEATURES), np.uint8),
-    )  # fmt: skip
+    free, tilt = np.empty((2, n), np.uint8)
+    row, col, high, wide = np.empty((4, n), np.int64)
+    features = np.zeros((n, CLUSTER_FEATURES), np.uint8)
+    found = ClusterViews(free, tilt, row, col, high, wide, features)
     _of_clusters(pixels, module, layout, found)
     return found
 
@@ -198,6 +198,7 @@ def of_pixels(
 
 
 def contexts_of_pixels(
+    masks: NDArray[np.uint64],
     pixels: Pixels,
     places: Places,
     free: NDArray[np.uint8],
@@ -205,7 +206,6 @@ def contexts_of_pixels(
     charge: Array,
     target: Array,
     roles: NDArray[np.uint8],
-    masks: NDArray[np.uint64],
 ) -> NDArray[np.uint8]:
     """What a tree over `of_pixels` chooses: uint8[digis], `SILENT` for pixels that are not painted.
 

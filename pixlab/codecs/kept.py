@@ -376,7 +376,7 @@ class _Painter:
 
     def contexts(self, of: KeptSubjects, charge: Array, offsets: Array, masks: Array) -> Array:
         """What a tree over these features chooses."""
-        return contexts_of_pixels(*self._for_pixels(of, charge, offsets), masks)
+        return contexts_of_pixels(masks, *self._for_pixels(of, charge, offsets))
 
     def _for_pixels(self, of: KeptSubjects, charge: Array, offsets: Array) -> tuple[Any, ...]:
         layer = self.layout.layer[of.clusters.module]

@@ -23,8 +23,8 @@ Array = NDArray[Any]
 # what counts as one unit of error: relative charge, and barycentre in um along rows and columns,
 # in the proportions of the transparent tolerances
 _UNITS = (0.05, 3.0, 7.0)
-_OWN = 0.01  # weight of the pixels' own errors, in levels squared
-_ROUNDS = 2
+_OWN = 0.007  # weight of the pixels' own errors, in levels squared
+_ROUNDS = 4
 _LEAST = 1e-9  # that a move must save
 _Y, _X, _ERROR = range(3)  # of a pixel: place, and the error of its count
 
@@ -132,7 +132,6 @@ def _keep_moments(module, found, row, col, adc, pitch, values, level, links, pix
 @njit(inline="always")
 def _move(n, up, along, dq, du, da, for_q, for_u, for_a, values, level, pixels, members):  # type: ignore[no-untyped-def]
     """Move levels of one cluster's pixels while that helps."""
-    one = np.uint64(1)
     top = np.int64(len(values) - 1)
     for k in range(n):
         pixels[k, _Y] -= up

@@ -9,7 +9,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 import numpy as np
@@ -68,7 +68,7 @@ class Hits:
     offsets: Array
     row: Array
     col: Array
-    runs: Runs | None = None  # once `runs_of` was asked for them
+    runs: Runs | None = field(default=None, init=False)  # once `runs_of` was asked for them
 
 
 class HitCoder:
