@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 import pixlab
 from pixlab.codecs import CODECS, Chunk, Stream, load_model, make_codec, model_from_bytes
 from pixlab.codecs.base import CHUNK_DIGIS, split_events
+from pixlab.detectors import DETECTORS
 from pixlab.digis import EVENT_ID, Digis
 from pixlab.errors import FormatError, PixlabError
 from tests.helpers import full_module, random_digis, skip_unless_installed, small_detector
@@ -32,6 +33,8 @@ VARIANTS = {
         {"levels": 2, "spacing": "lloyd-max", "moments": False},
         {"levels": 256, "spacing": "uniform", "compact": True},
         {"max_error": 3},
+        {"levels": 5, "spacing": "noise"},
+        {"max_error_electrons": 700.0},
     ],
     "zstd": [{"level": 3}],
     "lzma": [{"preset": 1}],
@@ -304,6 +307,48 @@ def test_scalar_keeps_its_bound(bound, detector):
     error = model.quantize(digis).adc.astype(int) - digis.adc
     assert np.abs(error).max() == min(bound, np.abs(error).max())
     assert np.abs(error).max() <= bound
+
+
+@pytest.mark.parametrize("bound", [0.0, 134.9, 135.0, 1000.0, 50_000.0])
+@pytest.mark.parametrize("detector", ["phase1", "phase1-run3", "phase2", "phase2-premix", "toy"])
+def test_scalar_keeps_its_bound_in_electrons(bound, detector):
+    own = DETECTORS[detector] if detector != "toy" else small_detector()
+    digis = random_digis(own, n_digis=3000, adc_max=own.adc_max, seed=int(bound))
+    model = make_codec("scalar", max_error_electrons=bound).fit(digis[:1])
+    table = own.electrons_table.astype(float)
+    kind = own.response[own.index(digis.detid)]
+    decoded = model.decode(model.encode(digis))
+    before, after = table[kind, digis.adc], table[kind, decoded.adc]
+    assert np.abs(after - before).max() <= bound
+    both = make_codec("scalar", max_error_electrons=bound, max_error=2).fit(digis[:1])
+    decoded = both.quantize(digis)
+    assert np.abs(table[kind, decoded.adc] - before).max() <= bound
+    assert np.abs(decoded.adc.astype(int) - digis.adc).max() <= 2
+
+
+def test_a_bound_in_electrons_is_used_up():
+    digis = pixlab.samples.load("phase1-pu60")[:2]
+    rates = []
+    for bound in (0.0, 270.0, 1350.0):  # 0, 2 and 10 counts of 135 electrons
+        model = make_codec("scalar", max_error_electrons=bound).fit(digis[:1])
+        counts = make_codec("scalar", max_error=round(bound / 135)).fit(digis[:1])
+        assert (model.arrays["edges"] == counts.arrays["edges"]).all()
+        rates.append(model.encode(digis[1:]).nbytes)
+    assert rates[0] > rates[1] > rates[2]
+
+
+def test_levels_are_as_far_apart_as_readout_blurs():
+    digis = pixlab.samples.load("phase1-pu60")[:2]
+    model = make_codec("scalar", levels=20, spacing="noise", moments=False).fit(digis[:1])
+    low = np.concatenate([[digis[:1].adc.min()], model.arrays["edges"]]) * 135.0
+    width = np.diff(low)
+    middle = (low[1:] + low[:-1]) / 2
+    # the largest charges are blurred most, those about 6,000 electrons least
+    assert width[-1] > 5 * width.min()
+    assert 3000 < middle[width.argmin()] < 8000
+    wide = middle > 10_000
+    noise = -432.4 + 0.123 * middle[wide]
+    assert np.allclose(width[wide] / noise, (width[wide] / noise).mean(), rtol=0.12)
 
 
 def test_scalar_keeps_moments_better_where_it_may_move_levels():

@@ -7,7 +7,7 @@
 
 With `moments`, levels are then moved by one step at a time, in each cluster, as long as that brings
 its total charge and barycentre nearer to the original: the same rate, and errors that cancel.
-With `max_error`, every count is kept to within so many counts, and nothing is moved.
+With `max_error` or `max_error_electrons`, every count is kept to within so much, and nothing is moved.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from pixlab.codecs.levelling import keep_moments, nearest_levels
 from pixlab.coding.hits import Hits
 from pixlab.coding.layout import Layout, make_layout, track_slopes
 from pixlab.coding.values import ValueCoder
+from pixlab.detectors import Detector
 from pixlab.digis import Digis
 from pixlab.errors import FormatError, PixlabError
 from pixlab.progress import Progress
@@ -43,8 +44,9 @@ class ScalarQuantizer(HitmapCodec):
     levels = param.Integer(default=10, bounds=(2, 256), doc="number of levels of the adc count")
     spacing: Any = param.Selector(
         default="log",
-        objects=["log", "uniform", "lloyd-max"],
-        doc="how levels are spread: alike in ratio, alike in width, or where counts are",
+        objects=["log", "uniform", "lloyd-max", "noise"],
+        doc="how levels are spread: alike in ratio, alike in width, where counts are, or as far apart "
+        "as readout blurs the charge",
     )
     moments = param.Boolean(
         default=True, doc="move levels so that charge and barycentre of clusters are kept"
@@ -55,6 +57,17 @@ class ScalarQuantizer(HitmapCodec):
         allow_None=True,
         doc="largest error of any count; sets the levels, and nothing is moved",
     )
+    max_error_electrons = param.Number(
+        default=None,
+        bounds=(0.0, None),
+        allow_None=True,
+        doc="largest error of the charge of any pixel, electrons; likewise",
+    )
+
+    @property
+    def bounded(self) -> bool:
+        """Whether errors are bounded."""
+        return self.max_error is not None or self.max_error_electrons is not None
 
     def fit(self, digis: Digis, *, progress: Progress | None = None) -> ScalarModel:
         """Place the levels; each is read back as the mean of its counts.
@@ -68,8 +81,11 @@ class ScalarQuantizer(HitmapCodec):
             raise PixlabError("there is no digi to learn levels from", "fit on other events")
         top = digis.detector.adc_max
         counts = np.bincount(digis.adc, minlength=top + 1)
-        edges = self._edges(counts)
-        values = _means(counts, edges, keep_middle=self.max_error is not None)
+        if self.bounded:
+            edges, values = self._bounded_levels(digis.detector)
+        else:
+            edges = self._edges(counts, digis.detector)
+            values = _means(counts, edges)
         slopes, hits = track_slopes(digis.detector), to_hits(digis)
         layout = make_layout(digis.detector, slopes)
         arrays = {
@@ -84,11 +100,35 @@ class ScalarQuantizer(HitmapCodec):
         )
         return ScalarModel(self, digis.detector, arrays)
 
-    def _edges(self, counts: Array) -> Array:
+    def _bounded_levels(self, detector: Detector) -> tuple[Array, Array]:
+        """First counts of all levels but the lowest, and what each level is read back as.
+
+        Each level is as wide as the bounds allow, in every module.
+        """
+        counts = np.arange(detector.adc_max + 1)
+        # how far up a level may reach from a count that it is read back as, and the other way round
+        farthest = np.full(len(counts), len(counts) - 1)
+        if self.max_error is not None:
+            farthest = np.minimum(farthest, counts + self.max_error)
+        if self.max_error_electrons is not None:
+            for table in detector.electrons_table.astype(np.float64):
+                rising = np.maximum.accumulate(table)
+                # of a table that falls somewhere, nothing is said but that equal counts are equal
+                most = rising + self.max_error_electrons if (table == rising).all() else rising
+                reach = np.searchsorted(rising, most, side="right") - 1
+                farthest = np.minimum(farthest, reach if (table == rising).all() else counts)
+        edges, values = [], []
+        first = 0
+        while first < len(counts):
+            value = farthest[first]
+            values.append(value)
+            first = farthest[value] + 1
+            edges.append(first)
+        return np.array(edges[:-1], np.int64), np.array(values)
+
+    def _edges(self, counts: Array, detector: Detector) -> Array:
         """First count of each level but the lowest, rising: int64[levels - 1]."""
         top = len(counts) - 1
-        if self.max_error is not None:
-            return np.arange(2 * self.max_error + 1, top + 1, 2 * self.max_error + 1)
         seen = np.flatnonzero(counts)
         low, high = int(seen[0]), int(seen[-1])
         if self.spacing == "lloyd-max":
@@ -102,6 +142,10 @@ class ScalarQuantizer(HitmapCodec):
             )
             centres = np.sort(means.cluster_centers_[:, 0])
             edges = np.ceil((centres[1:] + centres[:-1]) / 2)
+        elif self.spacing == "noise":
+            fine = _noise_scale(detector)
+            wanted = np.linspace(fine[low], fine[high + 1], self.levels + 1)[1:-1]
+            edges = np.interp(wanted, fine, np.arange(len(fine)))
         elif self.spacing == "log":
             edges = np.geomspace(max(low, 1), high + 1, self.levels + 1)[1:-1]
         else:
@@ -158,18 +202,31 @@ def assign_levels(
 ) -> NDArray[np.uint16]:
     """The level of each digi: the nearest one, or a neighbour that serves its cluster better."""
     level = nearest_levels(digis.adc, edges, digis.detector.adc_max)
-    if codec.moments and codec.max_error is None:
+    if codec.moments and not codec.bounded:
         keep_moments(layout, digis.detector.pitch, hits, digis.adc, values, level)
     return level
 
 
-def _means(counts: Array, edges: Array, *, keep_middle: bool) -> Array:
-    """What each level is read back as: the mean of its counts, or the middle of its range."""
+def _means(counts: Array, edges: Array) -> Array:
+    """What each level is read back as: the mean of its counts, or the middle of its range if it has none."""
     bounds = np.concatenate([[0], edges, [len(counts)]])
-    middle = (bounds[:-1] + np.minimum(bounds[1:], len(counts)) - 1) // 2
-    if keep_middle:
-        return middle
+    middle = (bounds[:-1] + bounds[1:] - 1) // 2
     level = np.searchsorted(edges, np.arange(len(counts)), side="right")
     n = np.bincount(level, counts, minlength=len(middle))
     total = np.bincount(level, counts * np.arange(len(counts)), minlength=len(middle))
     return np.where(n > 0, np.rint(total / np.maximum(n, 1)), middle)
+
+
+def _noise_scale(detector: Detector) -> NDArray[np.float64]:
+    """The charge below each count in units of its noise: float64[adc_max + 2], rising.
+
+    Noise is what CMS smears charges with (`SimTracker/SiPixelDigitizer`, ChargeVCALSmearing); alike
+    for all counts where they are not calibrated in electrons.
+    """
+    if detector.channel_threshold <= 0:
+        return np.arange(detector.adc_max + 2, dtype=np.float64)
+    electrons = detector.electrons_table.astype(np.float64).mean(axis=0)
+    width = np.maximum(np.diff(electrons, append=2 * electrons[-1] - electrons[-2]), 1.0)
+    noise = np.where(electrons < 3000, 543.6 - 0.093 * electrons, 307.6 - 0.01 * electrons)
+    noise = np.where(electrons < 6000, noise, -432.4 + 0.123 * electrons)
+    return np.concatenate([[0.0], np.cumsum(width / noise)])
