@@ -22,14 +22,16 @@ from pixlab.clusters import Clusters, cluster
 from pixlab.codecs.base import Chunk
 from pixlab.codecs.codebook import CODEBOOK
 from pixlab.codecs.drawn import DrawnClusters, DrawnCoder, drawable, merge
-from pixlab.codecs.hitmaps import ContextCodec, ContextModel, to_hits
+from pixlab.codecs.hitmaps import ContextCodec, ContextModel, to_digis, to_hits
 from pixlab.codecs.kept import KeptClusters, KeptCoder
-from pixlab.codecs.moments import UNIT, beyond, pitch_of
+from pixlab.codecs.moments import TRIM, UNIT, beyond, pitch_of
 from pixlab.codecs.shapes import ShapePlan
 from pixlab.codecs.steps import LAYERS, StepSearch
 from pixlab.codecs.usage import CodeUsage
 from pixlab.coding.hits import HitCoder
 from pixlab.coding.layout import make_layout, track_slopes
+from pixlab.coding.values import ValueCoder
+from pixlab.detectors import Detector
 from pixlab.digis import Digis
 from pixlab.errors import FormatError, PixlabError
 from pixlab.premixing import ELECTRONS_PER_ADC, THRESHOLD
@@ -50,9 +52,12 @@ _SPACING = 1.9  # spacings of a grid a rms error, about
 _PICTURES = 1024  # that clusters are drawn from where their shape is no picture
 _FEWER = 0.985  # pixels, since what is cheap to tell is rather a picture with more of them
 _TRIES = 10
-# of the tolerance; a codebook suits the events that it is fitted on better than others, and errors
-# change less smoothly with spacings
-_RESERVE = np.array([1.0, 0.92, 0.92])
+# of the tolerance, since other events differ; a codebook suits the events that it is fitted on better
+# than others, and errors change less smoothly with spacings
+_RESERVE, _CODED_RESERVE = np.array([0.985, 0.985, 0.985]), np.array([0.985, 0.91, 0.91])
+_OCCUPANCY = 0.015  # by which drawn pixels of a layer may be too many or too few
+_MEAN = 0.1  # of the rms error of charges, by which their mean may be off
+_COUNTS = "adc"  # section and arrays of counts that are kept
 _STRICT, _LENIENT = 20.0, 1.0
 _ENOUGH = 400_000  # digis that spacings are searched on
 
@@ -129,7 +134,9 @@ class ClusterVQ(ContextCodec):
         """
         if digis.n_digis == 0:
             raise PixlabError("there is no digi to learn from", "fit on other events")
-        return Fitting(self, digis).run(progress)
+        fitting = Fitting(self, digis)
+        model = fitting.run(progress)
+        return fitting.exact() if fitting.missed and not self.draws else model
 
 
 class ClusterVQModel(ContextModel):
@@ -140,6 +147,8 @@ class ClusterVQModel(ContextModel):
     @property
     def needs(self) -> tuple[str, ...]:  # type: ignore[override]
         """Names of arrays that must be there."""
+        if self.exact:
+            return (*ContextModel.needs, *ValueCoder.needs(_COUNTS))
         names = ["slopes", *KeptCoder.needs(self.codec.kept_plan)]
         if self.codec.draws:
             names += DrawnCoder.needs(self.codec.plan)
@@ -149,6 +158,8 @@ class ClusterVQModel(ContextModel):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.exact:
+            return
         steps, limits = self.arrays["steps"], self.arrays["limits"]
         good = (
             steps.shape == (LAYERS, 3)
@@ -161,9 +172,18 @@ class ClusterVQModel(ContextModel):
             raise FormatError("the spacings or limits of the model are damaged")
 
     @property
+    def exact(self) -> bool:
+        """Whether counts are kept: where they are few, clusters may leave no room for error."""
+        return f"{_COUNTS}.reach" in self.arrays
+
+    @property
     def keeps_flags(self) -> bool:
         """Drawn pixels are others."""
         return not self.codec.draws
+
+    @cached_property
+    def _counts(self) -> ValueCoder:
+        return ValueCoder(_COUNTS, self.layout, self.arrays, self.detector.adc_max)
 
     @cached_property
     def _kept(self) -> KeptCoder:
@@ -185,6 +205,9 @@ class ClusterVQModel(ContextModel):
             drawn = self._drawn.tell(len(digis), of, rate_weight=weight)
             astray = beyond(self._drawn.moments(drawn), of.moments, most)
             if not astray.any():
+                layer = self.detector.layer[of.boxes.module]
+                astray = _too_many(layer, np.diff(drawn.pixels.offsets), clusters.size[of.cluster])
+            if not astray.any():
                 break
             chosen[of.cluster[astray]] = False
         rest = digis.select(mask=~chosen[clusters.label])
@@ -198,6 +221,8 @@ class ClusterVQModel(ContextModel):
     def quantize(self, digis: Digis) -> Digis:
         """The digis that a decoder gives; flags are lost where pixels are drawn."""
         self.check(digis)
+        if self.exact:
+            return digis
         kept, drawn = self._tell(digis)
         base = kept.of.clusters.digis.with_adc(kept.adc)
         if drawn is None:
@@ -210,7 +235,7 @@ class ClusterVQModel(ContextModel):
         Escaped are clusters that are kept, pixel by pixel or count by count.
         """
         self.check(digis)
-        if not self.codec.plan.coded:
+        if self.exact or not self.codec.plan.coded:
             return []
         kept, drawn = self._tell(digis)
         if drawn is None:
@@ -218,6 +243,10 @@ class ClusterVQModel(ContextModel):
         return self._drawn.usage(drawn, escaped=len(kept.of.clusters))
 
     def _encode(self, digis: Digis) -> dict[str, bytes]:
+        if self.exact:
+            hits = to_hits(digis)
+            sections = self.hit_coder.encode(len(digis), hits)
+            return sections | {_COUNTS: self._counts.encode(hits, digis.adc)}
         kept, drawn = self._tell(digis)
         sections = self._kept.encode(kept)
         if drawn is not None:
@@ -227,6 +256,10 @@ class ClusterVQModel(ContextModel):
         return sections
 
     def _decode(self, chunk: Chunk) -> Digis:
+        if self.exact:
+            hits = self.hit_coder.decode(chunk.n_events, chunk.n_digis, chunk.sections)
+            adc = self._counts.decode(hits, chunk.sections[_COUNTS])
+            return to_digis(self.detector, chunk.n_events, hits, adc)
         if not self.codec.draws:
             return self._kept.decode(chunk.n_events, chunk.n_digis, chunk.sections)
         counts = chunk.sections["counts"]
@@ -247,7 +280,7 @@ class Fitting:
     @property
     def reserve(self) -> NDArray[np.float64]:
         """What share of the tolerance to use."""
-        return _RESERVE if self.codec.plan.coded else np.ones(3)
+        return _CODED_RESERVE if self.codec.plan.coded else _RESERVE
 
     def __init__(self, codec: ClusterVQ, digis: Digis) -> None:
         self.codec, self.digis, detector = codec, digis, digis.detector
@@ -259,6 +292,10 @@ class Fitting:
         floor, top = int(digis.adc.min()), int(digis.adc.max())
         limits = np.array([floor, min(max(pale, floor), top), top], np.uint16)
         self.arrays: dict[str, Array] = {"slopes": slopes, "limits": limits}
+        self.missed = False  # whether errors stayed larger than is allowed
+        self._linear = _is_linear(detector)
+        if not self._linear:
+            self.arrays["trim"] = np.full(LAYERS, TRIM, np.uint16)
         hits = to_hits(digis)
         self.arrays |= HitCoder.learn(self.layout, len(digis), hits, reuse=codec.reuse)
         clusters = cluster(digis, thresholds=False)
@@ -286,16 +323,43 @@ class Fitting:
         for i in range(self.tries):
             trial = search.steps
             model = self._model(part, trial)
-            errors = self._errors(model, part)
+            errors, means = self._errors(model, part)
             best, done = search.judge(errors)
             if best:
                 steps, chosen = trial, model
+                self.missed = not self._linear and (
+                    bool((errors > codec.allowed).any())
+                    or float(np.abs(means).max()) > _MEAN * codec.allowed[0]
+                )
             self.arrays |= model.arrays  # the next try begins where this one ended
+            if not self._linear:
+                self._trim(means)
+                done &= not self.missed
             if progress:
                 progress((i + 1) / (self.tries + 1), "spacings")
             if done:
                 break
         return chosen if len(part) == len(self.digis) else self._model(self.digis, steps)
+
+    def exact(self) -> ClusterVQModel:
+        """A model that keeps counts."""
+        codec, digis = self.codec, self.digis
+        names = ContextModel.needs
+        arrays = {name: array for name, array in self.arrays.items() if name in names}
+        arrays |= ValueCoder.learn(
+            _COUNTS, self.layout, to_hits(digis), digis.adc, digis.detector.adc_max,
+            reuse=codec.reuse,
+        )  # fmt: skip
+        return codec.model_type(codec, digis.detector, arrays)
+
+    def _trim(self, means: Array) -> None:
+        """Have charges told larger or smaller, such that their mean in electrons is kept."""
+        layer = np.minimum(np.arange(len(means)), LAYERS - 1)
+        both = np.array(
+            [means[layer == k].mean() if (layer == k).any() else 0.0 for k in range(LAYERS)]
+        )
+        trim = self.arrays["trim"] / (1 + both)
+        self.arrays["trim"] = np.clip(np.rint(trim), TRIM // 2, 2 * TRIM).astype(np.uint16)
 
     def _model(self, digis: Digis, steps: Array) -> ClusterVQModel:
         """A model with these spacings, that suits these digis."""
@@ -318,8 +382,11 @@ class Fitting:
         first[:, 1:] = _SPACING * self.codec.allowed[1:] / pitch * UNIT * 16
         return first
 
-    def _errors(self, model: ClusterVQModel, digis: Digis) -> Array:
-        """Root mean square errors of clusters in each layer: float64[LAYERS, 3], NaN where there are none."""
+    def _errors(self, model: ClusterVQModel, digis: Digis) -> tuple[Array, Array]:
+        """Errors of clusters: rms float64[LAYERS, 3], NaN where there are none, and mean charge.
+
+        The former are those of the worst layer where several share spacings, the latter float64[layers].
+        """
         decoded = model.quantize(digis)
         before, after = cluster(digis), cluster(decoded)
         a, b = _same_corners(before, after)
@@ -327,12 +394,43 @@ class Fitting:
         a, b = a[charged], b[charged]
         moved = after.local[b] - before.local[a]
         errors = np.column_stack([after.charge[b] / before.charge[a] - 1, moved])
-        layer = self.layout.layer[before.module[a]]
+        layer = before.layer[a]
         found = np.full((LAYERS, 3), np.nan)
-        for k in range(LAYERS):
-            if (layer == k).any():
-                found[k] = np.sqrt((errors[layer == k] ** 2).mean(axis=0))
-        return found
+        means = np.zeros(len(digis.detector.layers))
+        for k in range(len(means)):
+            mine = layer == k
+            if mine.any():
+                shared = min(k, LAYERS - 1)
+                found[shared] = np.fmax(found[shared], np.sqrt((errors[mine] ** 2).mean(axis=0)))
+                total = before.charge[a][mine].sum()
+                means[k] = after.charge[b][mine].sum() / total - 1
+        return found, means
+
+
+def _is_linear(detector: Detector) -> bool:
+    """Whether counts are proportional to electrons, but for a constant."""
+    steps = np.diff(detector.electrons_table.astype(np.float64), axis=1)
+    return bool(np.allclose(steps, steps[:, :1], rtol=1e-3))
+
+
+def _too_many(layer: Array, drawn: Array, hit: Array) -> NDArray[np.bool_]:
+    """Clusters without which the number of pixels of each layer is about what it was: bool[n].
+
+    ``drawn``, ``hit``: pixels of each cluster.
+    """
+    chosen = np.zeros(len(layer), bool)
+    for k in np.unique(layer):
+        mine = np.flatnonzero(layer == k)
+        excess = (drawn[mine] - hit[mine]).astype(np.int64)
+        total = int(excess.sum())
+        spare = abs(total) - int(_OCCUPANCY * hit[mine].sum())
+        if spare <= 0:
+            continue
+        # the clusters that are furthest off, as few as will do
+        order = np.argsort(-np.sign(total) * excess, kind="stable")
+        gained = np.cumsum(np.sign(total) * excess[order])
+        chosen[mine[order[: int(np.searchsorted(gained, spare)) + 1]]] = True
+    return chosen
 
 
 def _same_corners(before: Clusters, after: Clusters) -> tuple[Array, Array]:

@@ -48,6 +48,7 @@ from pixlab.codecs.moments import (
     middles,
     paint,
     shifts,
+    trimmed,
 )
 from pixlab.codecs.shapes import ShapeCoder, ShapeNames, ShapePlan
 from pixlab.codecs.subjects import Shapes, Subjects, starts_of
@@ -211,17 +212,20 @@ class DrawnCoder:
         ``arrays`` has the steps and limits, the texture and the codebook.
         """
         learning: dict[str, Any] = {"rate_weight": rate_weight, "reuse": reuse, "like": arrays}
-        subjects = _Drawing(layout, detector, arrays).subjects(of.boxes, of.tilt, n_events)
-        found = GainCoder.learn(_GAIN, subjects, of.moments[:, 0], **learning)
+        drawing = _Drawing(layout, detector, arrays)
+        subjects = drawing.subjects(of.boxes, of.tilt, n_events)
+        charges = drawing.trimmed(of)
+        found = GainCoder.learn(_GAIN, subjects, charges, **learning)
         gain = GainCoder(_GAIN, found, BOX_FEATURES)
-        _, logs, _ = gain.tell(subjects, of.moments[:, 0], rate_weight=rate_weight)
+        _, logs, _ = gain.tell(subjects, charges, rate_weight=rate_weight)
         args = subjects, logs, of.moments[:, 1:], of.canvases
         return found | ShapeCoder.learn(plan, _NAMES, detector, *args, **learning)
 
     def tell(self, n_events: int, of: DrawnMoments, *, rate_weight: float) -> DrawnClusters:
         """What is said of clusters."""
         subjects = self._drawing.subjects(of.boxes, of.tilt, n_events)
-        gain, logs, charge = self._gain.tell(subjects, of.moments[:, 0], rate_weight=rate_weight)
+        charges = self._drawing.trimmed(of)
+        gain, logs, charge = self._gain.tell(subjects, charges, rate_weight=rate_weight)
         shapes = self._shape.tell(
             subjects, logs, of.moments[:, 1:], of.canvases, rate_weight=rate_weight
         )
@@ -295,6 +299,7 @@ class _Drawing:
     def __init__(self, layout: Layout, detector: Detector, arrays: Mapping[str, Array]) -> None:
         self.layout, self._detector = layout, detector
         self._steps = arrays["steps"].astype(np.int64)
+        self._trim = arrays.get("trim")
         self._limits = Limits(*(int(v) for v in arrays["limits"]))
         self._places = make_places(detector)
         self._regions = regions_of(detector)[0]
@@ -321,6 +326,13 @@ class _Drawing:
             np.zeros((len(module), 2), np.int64),
             features,
         )
+
+    def trimmed(self, of: DrawnMoments) -> Array:
+        """Charges as they are told."""
+        charge = of.moments[:, 0]
+        if self._trim is None:
+            return charge
+        return trimmed(charge, self._trim[self.layout.layer[of.boxes.module]])
 
     def moments(self, boxes: Boxes, pixels: Pixels, adc: Array) -> NDArray[np.int64]:
         """Charge of pixels, and their barycentre from the middle of the box: int64[n, 3]."""

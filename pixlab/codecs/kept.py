@@ -39,6 +39,7 @@ from pixlab.codecs.moments import (
     middles,
     paint,
     shifts,
+    trimmed,
 )
 from pixlab.codecs.shapes import ShapeCoder, ShapeNames, ShapePlan
 from pixlab.codecs.subjects import Shapes, Subjects, starts_of
@@ -167,9 +168,10 @@ class KeptCoder:
         of = painter.subjects(digis)
         subjects, canvases = of.subjects, painter.canvases(of)
         moments = shifts(of.pixels, painter.places, digis.adc)
-        found = GainCoder.learn("gain", subjects, moments[:, 0], **learning)
+        charges = painter.trimmed(of, moments[:, 0])
+        found = GainCoder.learn("gain", subjects, charges, **learning)
         gain = GainCoder("gain", found, CLUSTER_FEATURES)
-        _, logs, charge = gain.tell(subjects, moments[:, 0], rate_weight=rate_weight)
+        _, logs, charge = gain.tell(subjects, charges, rate_weight=rate_weight)
         args = subjects, logs, moments[:, 1:], canvases
         found |= ShapeCoder.learn(plan, _NAMES, digis.detector, *args, **learning)
         shape = ShapeCoder(plan, _NAMES, digis.detector, {**arrays, **found}, CLUSTER_FEATURES)
@@ -196,7 +198,8 @@ class KeptCoder:
         painter = self._painter
         of = painter.subjects(digis)
         subjects, moments = of.subjects, shifts(of.pixels, painter.places, digis.adc)
-        gain, logs, charge = self._gain.tell(subjects, moments[:, 0], rate_weight=rate_weight)
+        charges = painter.trimmed(of, moments[:, 0])
+        gain, logs, charge = self._gain.tell(subjects, charges, rate_weight=rate_weight)
         shapes = self._shape.tell(
             subjects, logs, moments[:, 1:], painter.canvases(of), rate_weight=rate_weight
         )
@@ -311,6 +314,7 @@ class _Painter:
     ) -> None:
         self.layout, self.detector, self._coded = layout, detector, plan.coded
         self._steps = arrays["steps"].astype(np.int64)[layout.layer]
+        self._trim = arrays.get("trim")
         self._sensor = detector.sensor.astype(np.int64)
         self.floor, self.pale, self.top = (int(v) for v in arrays["limits"])
         self.places = make_places(detector)
@@ -345,6 +349,12 @@ class _Painter:
         if not self._coded:
             return np.zeros((len(seen.high), 2), np.int64)
         return middles(pixels, self.places, seen.row, seen.col, seen.high, seen.wide)
+
+    def trimmed(self, of: KeptSubjects, charge: Array) -> Array:
+        """Charges as they are told."""
+        if self._trim is None:
+            return charge
+        return trimmed(charge, self._trim[self.layout.layer[of.clusters.module]])
 
     def paintable(self, of: KeptSubjects) -> NDArray[np.bool_]:
         """Clusters that are not too large: bool[clusters]."""

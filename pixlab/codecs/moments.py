@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from pixlab.coding.bits import kernel
 from pixlab.detectors import Detector
 
-__all__ = ["BOTH", "COLS", "MAX_PIXELS", "MAX_SPAN", "QUIET", "ROWS", "UNIT"]
+__all__ = ["BOTH", "COLS", "MAX_PIXELS", "MAX_SPAN", "QUIET", "ROWS", "TRIM", "UNIT"]
 __all__ += [
     "Limits",
     "Pixels",
@@ -31,9 +31,10 @@ __all__ += [
     "middles",
     "paint",
 ]
-__all__ += ["pitch_of", "plane", "shifts"]
+__all__ += ["pitch_of", "plane", "shifts", "trimmed"]
 
 UNIT = 256  # lengths a pitch
+TRIM = 4096  # of a charge that is told as it is
 MAX_SPAN = 80  # pixels along rows or columns; longer clusters cannot be painted
 MAX_PIXELS = 255  # nor can larger ones
 QUIET = 64  # noise that changes nothing; a base that is as good as any other
@@ -140,6 +141,15 @@ def _shifts(pixels, places, adc, found):  # type: ignore[no-untyped-def]
         if charge > 0:
             found[c, 1] = (2 * up + charge) // (2 * charge)
             found[c, 2] = (2 * along + charge) // (2 * charge)
+
+
+def trimmed(charge: NDArray[np.int64], trim: NDArray[Any]) -> NDArray[np.int64]:
+    """Charges as they are told, times ``trim`` / `TRIM` each.
+
+    Where counts are no linear scale of electrons, spreading a charge evenly over pixels changes it: the
+    model has, for each layer, what makes up for that. Decoders need not know.
+    """
+    return (charge * trim + TRIM // 2) // TRIM
 
 
 def beyond(

@@ -28,7 +28,6 @@ from pixlab.codecs.layers import ONE
 from pixlab.codecs.moments import BOTH, COLS, ROWS
 from pixlab.codecs.subjects import Shapes, Subjects, fill_in
 from pixlab.codecs.usage import CodeUsage
-from pixlab.coding.contexts import choose
 from pixlab.coding.levels import code_lengths
 from pixlab.coding.symbols import Symbols
 from pixlab.errors import FormatError
@@ -170,7 +169,7 @@ class TokenCoder:
             for i, kind in enumerate(KINDS):
                 which = np.flatnonzero(subjects.free == kind)
                 symbols = self.symbols[s][i]
-                contexts = choose(self._features(subjects, frames, rest, s)[which], symbols.masks)
+                contexts = symbols.choices.of(self._features(subjects, frames, rest, s), which)
                 # what later stages will correct counts for little
                 scale = 1.0 if last else 1.0 / _coarseness(self.books, s, i) ** 2
                 _cheapest(
@@ -189,8 +188,8 @@ class TokenCoder:
         for s in range(self.stages):
             features = self._features(subjects, frames, rest, s)
             for i, kind in enumerate(KINDS):
-                mine = subjects.free == kind
-                section = self.symbols[s][i].encode(features[mine], shapes.said[s][mine])
+                mine = np.flatnonzero(subjects.free == kind)
+                section = self.symbols[s][i].encode(features, shapes.said[s][mine], mine)
                 sections[_part(self._name, s, kind)] = section
             rest = rest + self._codes(subjects, shapes.said[s], s)
         return sections
@@ -210,9 +209,9 @@ class TokenCoder:
             features = self._features(subjects, frames, rest, s)
             index = np.zeros(len(logs), np.int64)
             for i, kind in enumerate(KINDS):
-                mine = subjects.free == kind
+                mine = np.flatnonzero(subjects.free == kind)
                 section = sections[_part(self._name, s, kind)]
-                index[mine] = self.symbols[s][i].decode(features[mine], section)
+                index[mine] = self.symbols[s][i].decode(features, section, mine)
             rest = rest + self._codes(subjects, index, s)
             said.append(index)
         return Shapes(said, self._meant(subjects, frames, rest), np.full(len(logs), -1, np.int64))
