@@ -9,8 +9,17 @@ import pytest
 
 import pixlab
 from pixlab.clusters import cluster
-from pixlab.codecs import CodeUsage, make_codec
-from pixlab.codecs.moments import Limits, Pixels, directions, make_places, paint, shifts
+from pixlab.codecs import ClusterVQ, CodeUsage, make_codec, model_from_bytes
+from pixlab.codecs.cluster_vq import _too_many
+from pixlab.codecs.moments import (
+    TRIM,
+    Limits,
+    Pixels,
+    directions,
+    make_places,
+    paint,
+    shifts,
+)
 from pixlab.coding.levels import Levels
 from pixlab.detectors import DETECTORS
 
@@ -176,3 +185,43 @@ def test_painted_clusters_have_the_charge_and_barycentre_that_they_were_given():
     near = 2 * (1 + 256 // np.maximum(wanted[:, 0], 1)) + 1
     along = np.stack([free & 1, free & 2], axis=1) > 0
     assert (off <= near[:, None])[along & (clusters.size > 1)[:, None]].mean() > 0.97
+
+
+def test_counts_are_kept_where_they_leave_no_room():
+    digis = pixlab.simulate(
+        2, pileup=12, seed=3, detector="phase2"
+    )  # four bits of time over threshold
+    model = ClusterVQ().fit(digis[:1])
+    assert model.exact
+    decoded = model_from_bytes(model.to_bytes()).decode(model.encode(digis[1:]))
+    assert decoded == digis[1:] == model.quantize(digis[1:])
+
+
+@pytest.mark.slow
+def test_the_mean_charge_is_kept_where_counts_are_no_linear_scale():
+    digis = pixlab.simulate(3, pileup=25, seed=4, detector="phase2")
+    model = ClusterVQ(target="loose").fit(digis)
+    assert not model.exact
+    assert (model.arrays["trim"] != TRIM).all()
+    plain = dataclasses.replace(
+        model, arrays={k: v for k, v in model.arrays.items() if k != "trim"}
+    )
+    off = [
+        abs(pixlab.compare(digis, m.quantize(digis)).table.loc["charge_mean", "all"])
+        for m in (model, plain)
+    ]
+    assert off[0] < 0.01 < 0.015 < off[1]
+
+
+def test_drawn_clusters_do_not_change_the_number_of_pixels():
+    rng = np.random.default_rng(5)
+    group = np.repeat([3, 7, 9], 5000)
+    hit = rng.integers(1, 8, len(group))
+    drawn = hit + rng.integers(-1, 2, len(group))
+    drawn[(group == 7) & (rng.random(len(group)) < 0.2)] += 1  # 5% too many
+    chosen = _too_many(group, drawn, hit)
+    assert not chosen[group != 7].any()
+    left = (group == 7) & ~chosen
+    assert abs(drawn[left].sum() / hit[left].sum() - 1) < 0.018
+    assert 0 < chosen.sum() < 500
+    assert (drawn > hit)[chosen].all()

@@ -54,8 +54,8 @@ _FEWER = 0.985  # pixels, since what is cheap to tell is rather a picture with m
 _TRIES = 10
 # of the tolerance, since other events differ; a codebook suits the events that it is fitted on better
 # than others, and errors change less smoothly with spacings
-_RESERVE, _CODED_RESERVE = np.array([0.985, 0.985, 0.985]), np.array([0.985, 0.91, 0.91])
-_OCCUPANCY = 0.015  # by which drawn pixels of a layer may be too many or too few
+_RESERVE, _CODED_RESERVE = np.array([0.985, 0.985, 0.985]), np.array([0.985, 0.89, 0.89])
+_OCCUPANCY = 0.012  # by which drawn pixels of a layer may be too many or too few, but for chance
 _MEAN = 0.1  # of the rms error of charges, by which their mean may be off
 _COUNTS = "adc"  # section and arrays of counts that are kept
 _STRICT, _LENIENT = 20.0, 1.0
@@ -205,8 +205,10 @@ class ClusterVQModel(ContextModel):
             drawn = self._drawn.tell(len(digis), of, rate_weight=weight)
             astray = beyond(self._drawn.moments(drawn), of.moments, most)
             if not astray.any():
+                # event by event, so that no event depends on others
                 layer = self.detector.layer[of.boxes.module]
-                astray = _too_many(layer, np.diff(drawn.pixels.offsets), clusters.size[of.cluster])
+                group = of.boxes.event * len(self.detector.layers) + layer
+                astray = _too_many(group, np.diff(drawn.pixels.offsets), clusters.size[of.cluster])
             if not astray.any():
                 break
             chosen[of.cluster[astray]] = False
@@ -413,23 +415,23 @@ def _is_linear(detector: Detector) -> bool:
     return bool(np.allclose(steps, steps[:, :1], rtol=1e-3))
 
 
-def _too_many(layer: Array, drawn: Array, hit: Array) -> NDArray[np.bool_]:
-    """Clusters without which the number of pixels of each layer is about what it was: bool[n].
+def _too_many(group: Array, drawn: Array, hit: Array) -> NDArray[np.bool_]:
+    """Clusters without which the number of pixels of each group is about what it was: bool[n].
 
-    ``drawn``, ``hit``: pixels of each cluster.
+    ``drawn``, ``hit``: pixels of each cluster. Chance alone makes numbers differ by about the root of
+    the number of clusters.
     """
-    chosen = np.zeros(len(layer), bool)
-    for k in np.unique(layer):
-        mine = np.flatnonzero(layer == k)
-        excess = (drawn[mine] - hit[mine]).astype(np.int64)
-        total = int(excess.sum())
-        spare = abs(total) - int(_OCCUPANCY * hit[mine].sum())
-        if spare <= 0:
-            continue
+    excess = (drawn - hit).astype(np.int64)
+    _, place, n = np.unique(group, return_inverse=True, return_counts=True)
+    total, pixels = np.bincount(place, excess), np.bincount(place, hit)
+    spare = np.abs(total) - _OCCUPANCY * pixels - np.sqrt(n)
+    chosen = np.zeros(len(group), bool)
+    for k in np.flatnonzero(spare > 0):
+        mine = np.flatnonzero(place == k)
+        over = np.sign(total[k]) * excess[mine]
         # the clusters that are furthest off, as few as will do
-        order = np.argsort(-np.sign(total) * excess, kind="stable")
-        gained = np.cumsum(np.sign(total) * excess[order])
-        chosen[mine[order[: int(np.searchsorted(gained, spare)) + 1]]] = True
+        order = np.argsort(-over, kind="stable")
+        chosen[mine[order[: int(np.searchsorted(np.cumsum(over[order]), spare[k])) + 1]]] = True
     return chosen
 
 
