@@ -55,7 +55,7 @@ _TRIES = 10
 # of the tolerance, since other events differ; a codebook suits the events that it is fitted on better
 # than others, and errors change less smoothly with spacings
 _RESERVE, _CODED_RESERVE = np.array([0.985, 0.985, 0.985]), np.array([0.985, 0.89, 0.89])
-_OCCUPANCY = 0.012  # by which drawn pixels of a layer may be too many or too few, but for chance
+_OCCUPANCY = 0.01  # by which drawn pixels of a layer may be too many or too few, but for chance
 _MEAN = 0.1  # of the rms error of charges, by which their mean may be off
 _COUNTS = "adc"  # section and arrays of counts that are kept
 _STRICT, _LENIENT = 20.0, 1.0
@@ -418,13 +418,13 @@ def _is_linear(detector: Detector) -> bool:
 def _too_many(group: Array, drawn: Array, hit: Array) -> NDArray[np.bool_]:
     """Clusters without which the number of pixels of each group is about what it was: bool[n].
 
-    ``drawn``, ``hit``: pixels of each cluster. Chance alone makes numbers differ by about the root of
-    the number of clusters.
+    ``drawn``, ``hit``: pixels of each cluster. Chance alone makes numbers differ by about half the root
+    of the number of clusters.
     """
     excess = (drawn - hit).astype(np.int64)
     _, place, n = np.unique(group, return_inverse=True, return_counts=True)
     total, pixels = np.bincount(place, excess), np.bincount(place, hit)
-    spare = np.abs(total) - _OCCUPANCY * pixels - np.sqrt(n)
+    spare = np.abs(total) - _OCCUPANCY * pixels - np.sqrt(n) / 2
     chosen = np.zeros(len(group), bool)
     for k in np.flatnonzero(spare > 0):
         mine = np.flatnonzero(place == k)
