@@ -33,7 +33,7 @@ POINTS: dict[str, tuple[Codec, ...]] = {
     "transparent": (pixlab.ClusterVQ(), pixlab.ResidualVQ()),
     "loose": (pixlab.ClusterVQ(target="loose"), pixlab.ResidualVQ(target="loose")),
 }
-LEVELS = {"spacing": ["log", "noise", "lloyd-max"], "levels": (2, 64)}
+LEVELS = {"levels": (2, 64)}
 
 
 def events_of(text: str) -> Digis:
@@ -85,7 +85,7 @@ def rows_of(name: str, digis: Digis) -> list[dict[str, Any]]:
     for point, codecs in POINTS.items():
         models = [codec.fit(fitted) for codec in codecs]
         if point != "lossless":
-            found = pixlab.find(digis, "scalar", point, knobs=LEVELS, fit_events=n, precision=0.005)
+            found = pixlab.find(digis, "scalar", point, knobs=LEVELS, fit_events=n, precision=0.02)
             models.append(found.model)
         for model in models:
             plain, premixed = used(measured, model.quantize(measured), point)
