@@ -7,7 +7,7 @@ The first half of the events is fitted on, the second half measured. For each nu
 leave; `VQVAE` for the same tolerance; and `VQVAE` that spends what it saved on the charge, so that it
 takes about the bits of the cheaper of the two. Beside them the models that come with pixlab, which were
 fitted on simulated events; the lattice of `ClusterVQ`, which has no codebook; `PCA` and `Autoencoder`.
-Rates are payload and 1/1000 of the model an event. ``--out`` gets the table and a plot.
+Rates are payload and 1/1000 of the model an event. ``--out`` gets all rows, the table (``vqvae.md``, as in the documentation) and a plot.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from typing import Any
 
 import matplotlib.pyplot as plt
 import pandas as pd
+from matplotlib.ticker import LogFormatter
 
 import pixlab
 from pixlab.codecs import Model, make_codec
@@ -45,6 +46,7 @@ class Bench:
         model = make_codec(key, **knobs).fit(self.training)
         seconds = time.process_time() - start
         row = {"what": what, "codes": codes, "seed": knobs.get("seed", 1), "fit_cpu_s": seconds}
+        row |= {k: v for k, v in knobs.items() if k == "latents"}
         return self.measure(model, row)
 
     def measure(self, model: Model, row: dict[str, Any]) -> dict[str, Any]:
@@ -112,28 +114,70 @@ def main() -> None:
     if arguments.out:
         arguments.out.mkdir(parents=True, exist_ok=True)
         table.to_csv(arguments.out / "vqvae.csv", index=False)
+        (arguments.out / "vqvae.md").write_text(as_text(table))
         draw(table, arguments.out / "vqvae.png")
+
+
+def as_text(table: pd.DataFrame) -> str:
+    """A table in Markdown: mean and standard deviation over the seeds of each setting."""
+    heads = ["setting", "codes", "seeds", "bits/digi", "charge, %", "barycentre, um"]
+    heads += ["used", "perplexity", "inside"]
+    lines = [f"| {' | '.join(heads)} |", f"| --- |{' ---: |' * 7} --- |"]
+    table = table.assign(latents=table.get("latents", 0)).fillna({"latents": 0})
+    order = {what: i for i, what in enumerate(table["what"].unique())}
+    groups = table.groupby(["what", "codes", "latents"])
+    for key, rows in sorted(groups, key=lambda g: (g[0][1] or 1e9, order[g[0][0]])):
+        what, codes, latents = key
+        cells = [f"{what}, {latents:.0f} latents" if latents else what]
+        cells += [f"{codes:,}" if codes else "", str(len(rows))]
+        cells += [_spread(rows["bits_per_digi"]), _spread(100 * rows["charge_rms"])]
+        cells.append(f"{rows['shift_row'].mean():.2f} / {rows['shift_col'].mean():.2f}")
+        cells.append(f"{rows['used'].mean():.0%}" if codes else "")
+        cells.append(f"{rows['perplexity'].mean():.0f}" if codes else "")
+        inside = rows["inside"].value_counts()
+        cells.append(", ".join(f"{n} {k}" if len(inside) > 1 else k for k, n in inside.items()))
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
+
+
+def _spread(values: pd.Series[float]) -> str:
+    """Mean and standard deviation, if there are several."""
+    return f"{values.mean():.2f}" + (f"±{values.std():.2f}" if len(values) > 1 else "")
 
 
 def draw(table: pd.DataFrame, path: Path) -> None:
     """Errors against rate, one point a fit."""
     columns = {
-        "charge_rms": "cluster charge, relative rms",
+        "charge_rms": "cluster charge, rms (%)",
         "shift_row": "barycentre shift along rows, rms (um)",
         "shift_col": "barycentre shift along columns, rms (um)",
     }
-    colours = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#777777"]
+    colours = [
+        "#0072B2",
+        "#D55E00",
+        "#009E73",
+        "#CC79A7",
+        "#E69F00",
+        "#56B4E9",
+        "#777777",
+        "#000000",
+    ]
     figure, axes = plt.subplots(1, 3, figsize=(15, 4.6), layout="constrained")
     for axis, (name, label) in zip(axes, columns.items(), strict=True):
         for (what, rows), colour, marker in zip(
-            table.groupby("what", sort=False), colours, "osD^vPX", strict=False
+            table.groupby("what", sort=False), colours, "osD^vPX*", strict=False
         ):
-            axis.scatter(rows["bits_per_digi"], rows[name], c=colour, marker=marker, label=what)
+            values = rows[name] * (100 if name == "charge_rms" else 1)
+            axis.scatter(rows["bits_per_digi"], values, c=colour, marker=marker, label=what)
         axis.set_xlabel("bits / digi")
         axis.set_ylabel(label)
-        axis.set_ylim(bottom=0)
+        axis.set_yscale("log")
+        axis.yaxis.set_major_formatter(LogFormatter())
+        axis.yaxis.set_minor_formatter(LogFormatter(minor_thresholds=(2, 0.5)))
         axis.grid(alpha=0.3)
-    axes[0].legend(fontsize=9)
+    figure.legend(
+        *axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=8, fontsize=9
+    )
     figure.savefig(path, dpi=110)
 
 
