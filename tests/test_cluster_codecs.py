@@ -49,8 +49,9 @@ def test_transparent_keeps_pixels_and_what_reconstruction_makes_of_them(sample, 
     found = pixlab.compare(test, decoded)
     assert found.passed("transparent"), str(found.passed("transparent"))
     # errors are about what is allowed, in each layer: whatever is better costs bits
-    for metric, allowed in (("charge_rms", 0.05), ("shift_row", 3.0), ("shift_col", 7.0)):
-        assert (found.table.loc[metric, "BPIX 1":"BPIX 4"] > 0.85 * allowed).all(), metric
+    # (charge may be told more finely where that is needed for its spectrum)
+    for metric, least in (("charge_rms", 0.037), ("shift_row", 2.55), ("shift_col", 5.95)):
+        assert (found.table.loc[metric, "BPIX 1":"BPIX 4"] > least).all(), metric
     stream = model.encode(test)
     assert stream.nbytes < 0.55 * exact
     # hardly a cluster is so badly painted that it is told count by count

@@ -56,6 +56,9 @@ _TRIES = 10
 # than others, and errors change less smoothly with spacings
 _RESERVE, _CODED_RESERVE = np.array([0.985, 0.985, 0.985]), np.array([0.985, 0.89, 0.89])
 _OCCUPANCY = 0.01  # by which drawn pixels of a layer may be too many or too few, but for chance
+# what distance of spectra of charge (Kolmogorov-Smirnov) leaves enough room on other events, and the part
+# of the rms error of charges to go down to for it
+_SPECTRUM, _FINEST = {"transparent": 0.008, "analysis": 0.02}, 0.8
 _MEAN = 0.1  # of the rms error of charges, by which their mean may be off
 _COUNTS = "adc"  # section and arrays of counts that are kept
 _STRICT, _LENIENT = 20.0, 1.0
@@ -325,7 +328,12 @@ class Fitting:
         for i in range(self.tries):
             trial = search.steps
             model = self._model(part, trial)
-            errors, means = self._errors(model, part)
+            errors, means, distances = self._errors(model, part)
+            if i == 0 and (limit := _SPECTRUM.get(codec.target)):
+                # steep edges of a spectrum blur with any error, and other events have more of it
+                finer = np.ones_like(errors)
+                finer[:, 0] = np.clip(limit * codec.scale / np.maximum(distances, 1e-9), _FINEST, 1)
+                search.allow(aim * finer)
             best, done = search.judge(errors)
             if best:
                 steps, chosen = trial, model
@@ -384,10 +392,11 @@ class Fitting:
         first[:, 1:] = _SPACING * self.codec.allowed[1:] / pitch * UNIT * 16
         return first
 
-    def _errors(self, model: ClusterVQModel, digis: Digis) -> tuple[Array, Array]:
-        """Errors of clusters: rms float64[LAYERS, 3], NaN where there are none, and mean charge.
+    def _errors(self, model: ClusterVQModel, digis: Digis) -> tuple[Array, Array, Array]:
+        """Errors of clusters: rms, mean charge, and distance of spectra of charge.
 
-        The former are those of the worst layer where several share spacings, the latter float64[layers].
+        The first, float64[LAYERS, 3], and the last, float64[LAYERS], are those of the worst layer where
+        several share spacings; rms is NaN where there are no clusters. The second is float64[layers].
         """
         decoded = model.quantize(digis)
         before, after = cluster(digis), cluster(decoded)
@@ -398,15 +407,24 @@ class Fitting:
         errors = np.column_stack([after.charge[b] / before.charge[a] - 1, moved])
         layer = before.layer[a]
         found = np.full((LAYERS, 3), np.nan)
-        means = np.zeros(len(digis.detector.layers))
+        means, distances = np.zeros(len(digis.detector.layers)), np.zeros(LAYERS)
         for k in range(len(means)):
             mine = layer == k
             if mine.any():
                 shared = min(k, LAYERS - 1)
                 found[shared] = np.fmax(found[shared], np.sqrt((errors[mine] ** 2).mean(axis=0)))
-                total = before.charge[a][mine].sum()
-                means[k] = after.charge[b][mine].sum() / total - 1
-        return found, means
+                was, now = before.charge[a][mine], after.charge[b][mine]
+                means[k] = now.sum() / was.sum() - 1
+                distances[shared] = max(distances[shared], _distance(was, now))
+        return found, means, distances
+
+
+def _distance(a: Array, b: Array) -> float:
+    """Largest difference of two cumulative distributions."""
+    a, b = np.sort(a), np.sort(b)
+    at = np.concatenate([a, b])
+    below = [np.searchsorted(x, at, side="right") / len(x) for x in (a, b)]
+    return float(np.abs(below[0] - below[1]).max())
 
 
 def _is_linear(detector: Detector) -> bool:

@@ -51,6 +51,10 @@ class StepSearch:
         """Spacings to try next."""
         return np.clip(np.rint(self._steps), 1, _MOST).astype(np.uint16)
 
+    def allow(self, allowed: Array) -> None:
+        """From now on, judge by these errors instead."""
+        self._allowed = np.broadcast_to(allowed, self._allowed.shape)
+
     def judge(self, errors: Array) -> tuple[bool, bool]:
         """Learn what errors these spacings had; NaN where there is nothing to err.
 
