@@ -17,6 +17,7 @@ from panel.util import edit_readonly
 from pixlab.dashboards.controls import Controls, Headline
 from pixlab.dashboards.session import Session
 from pixlab.dashboards.sources import Source
+from pixlab.dashboards.theme import ThemedPage
 from pixlab.dashboards.views import VIEWS
 from pixlab.dashboards.widgets import Text
 from pixlab.errors import PixlabError
@@ -129,7 +130,7 @@ def page(sources: Sequence[Source], problems: Sequence[PixlabError] = ()) -> pmu
     session, board = _made(sources)
     for problem in problems:
         board.notice(str(problem))
-    whole = pmui.Page(
+    whole = ThemedPage(
         title="pixlab",
         header=[_subtitle()],
         sidebar=[Controls(session)],
@@ -140,9 +141,12 @@ def page(sources: Sequence[Source], problems: Sequence[PixlabError] = ()) -> pmu
         dark_theme=session.theme == "dark",
         busy_indicator="linear",
     )
-    whole.param.watch(
-        lambda event: session.param.update(theme="dark" if event.new else "light"), "dark_theme"
-    )
+
+    def keep_theme(*events: Any) -> None:
+        chosen = "dark" if whole.dark_theme else "light"
+        session.theme = "system" if whole.dark_theme == whole.dark_system else chosen
+
+    whole.param.watch(keep_theme, ["dark_theme", "dark_system"])
 
     # the page listens to whether the server is busy, for whomever: that would keep it, and all that
     # hangs on it, for ever, and tell every visitor, at a cost, of what any of them does
@@ -226,7 +230,7 @@ def error_page(error: BaseException) -> pmui.Page:
     known = isinstance(error, PixlabError)
     cause = error.cause if isinstance(error, PixlabError) else f"{type(error).__name__}: {error}"
     hint = error.hint if isinstance(error, PixlabError) else "the terminal shows where it happened"
-    return pmui.Page(
+    return ThemedPage(
         title="pixlab",
         header=[_subtitle()],
         main=[

@@ -99,7 +99,11 @@ class Session(param.Parameterized):
     )
     all_spectra = param.Boolean(False, doc="Show every spectrum, or the most telling ones.")
     view: Any = param.Selector(objects=[], check_on_set=True, doc="The view in front.")
-    theme: Any = param.Selector(default="light", objects=["light", "dark"], doc="Page colours.")
+    theme: Any = param.Selector(
+        default="system",
+        objects=["system", "light", "dark"],
+        doc="Page colours; at first those that the visitor's system asks for.",
+    )
     pulse = param.Integer(0, doc="Grows with changes of texts that nothing else here tells of.")
     problem = param.String("", doc="What went wrong last; empty when nothing did.")
 

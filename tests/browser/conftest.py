@@ -77,9 +77,13 @@ def visit(browser) -> Iterator[Callable[..., Visit]]:
     """Open pages; in the end none may have asked for anything off this machine, or complained."""
     visits: list[Visit] = []
 
-    def open_page(address: str, *, size=(1440, 900), user_agent=None, **query: object) -> Visit:
+    def open_page(
+        address: str, *, size=(1440, 900), user_agent=None, system="light", **query: object
+    ) -> Visit:
         context = browser.new_context(
-            viewport={"width": size[0], "height": size[1]}, user_agent=user_agent
+            viewport={"width": size[0], "height": size[1]},
+            user_agent=user_agent,
+            color_scheme=system,
         )
         one = Visit(context)
         visits.append(one)

@@ -610,6 +610,41 @@ def test_the_theme_button_turns_the_page_dark_and_the_address_keeps_it(visit, se
     page.until(lambda: page.query().get("theme") == "dark", "the address follows")
 
 
+@pytest.mark.parametrize("system", ["light", "dark"])
+def test_the_first_colours_are_those_of_the_system(visit, server, system):
+    dark = system == "dark"
+    page = visit(server, system=system)
+    ready(page)
+    assert "theme" not in page.query()  # for others at this address it is their system that counts
+    assert (page.brightness("original") < 60) == dark
+    # what is drawn later follows too
+    page.turn("Rate-distortion")
+    page.until(lambda: page.figure("curve"), "the curve is there")
+    page.settle()
+    assert (page.brightness("curve") < 60) == dark
+    # a choice of other colours is in the address, and kept for a visit without one
+    other = "light" if dark else "dark"
+    page.page.get_by_label("Toggle theme").click()
+    page.until(lambda: page.query().get("theme") == other, "the address follows")
+    page.open(server)
+    page.until(lambda: page.query().get("theme") == other, "the choice was kept")
+    ready(page)
+    assert (page.brightness("original") < 60) != dark
+    # until the system's are chosen again; from then on they follow it while it changes
+    page.page.get_by_label("Toggle theme").click()
+    page.until(lambda: "theme" not in page.query(), "the address follows")
+    page.page.emulate_media(color_scheme=other)
+    page.until(lambda: (page.brightness("original") < 60) != dark, "the page follows the system")
+    assert "theme" not in page.query()
+
+
+def test_an_address_with_a_theme_says_more_than_the_system(visit, server):
+    page = visit(server, system="dark", theme="light")
+    ready(page)
+    assert page.brightness("original") > 200
+    assert page.query()["theme"] == "light"
+
+
 def test_a_visit_costs_the_server_little(visit, sample_process):
     """CPU, not a clock, which would tell how busy the machine is: benchmarks/bench_dashboard.py."""
     ready(visit(sample_process.address))

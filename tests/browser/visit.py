@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from io import BytesIO
 from typing import Any, TypeVar
 from urllib.parse import parse_qs, urlsplit
 
+import numpy as np
+from PIL import Image
 from playwright.sync_api import BrowserContext, Locator, Page, Request, Route
 
 T = TypeVar("T")
@@ -141,6 +144,19 @@ class Visit:
     def title_of(self, name: str) -> str:
         """What stands over a figure."""
         return self.page.evaluate(f"name => ({_FIGURE}).title.text", name)
+
+    def brightness(self, name: str) -> float:
+        """Of what is behind a figure that is seen: from 0, black, to 255."""
+        box = self.page.evaluate(
+            f"""name => {{
+                const {{x, y, width, height}} =
+                    Bokeh.index.find_one_by_id(({_FIGURE}).id).el.getBoundingClientRect();
+                return {{x, y, width, height}};
+            }}""",
+            name,
+        )
+        seen = Image.open(BytesIO(self.page.screenshot(clip=box))).convert("L")
+        return float(np.median(np.asarray(seen)))
 
     def handle(self, name: str) -> float:
         """Where the handle of a swipe stands."""
