@@ -323,6 +323,21 @@ def test_info_says_what_is_in_a_file(events):
     assert re.search(rf"\bdigis +{digis.n_digis:,}\n", text)
 
 
+def test_info_of_a_model_by_its_name_or_file_has_codec_and_knobs(events, tmp_path):
+    facts = as_json("info", "phase1-vqvae-1024")
+    assert (facts["codec"], facts["detector"]) == ("vqvae", "phase1")
+    assert facts["knobs"]["codebook_size"] == 1024
+    assert 0 < facts["bytes_in_pxl"] < facts["bytes"]
+    own = tmp_path / "own"  # whatever it is called
+    succeeded("fit", "patch-vq", events[0], own, "--codebook-size", 16)
+    facts = as_json("info", own)
+    assert (facts["codec"], facts["knobs"]["codebook_size"]) == ("patch-vq", 16)
+    assert facts["bytes"] == own.stat().st_size
+    assert "codebook size" in succeeded("info", own)
+    own.write_bytes(own.read_bytes()[:-9])
+    assert "own" in refused("info", own)
+
+
 def test_info_of_a_pxl_file_has_codec_and_ledger(events, tmp_path):
     path, digis = events
     out = tmp_path / "out.pxl"

@@ -383,3 +383,20 @@ def test_time_is_measured() -> None:
     with pytest.raises(AssertionError, match="MB at once"), limits(10, 1):
         np.zeros(10 * MEGA, np.uint8)
     tracemalloc.stop()
+
+
+@pytest.mark.parametrize("name", ["passwd", "table.csv", "events.root"])
+def test_text_that_begins_with_root_is_not_taken_for_a_root_file(name: str, tmp_path: Path) -> None:
+    path = tmp_path / name
+    path.write_text("root:x:0:0:root:/root:/bin/bash\ndaemon:x:1:1:daemon:/usr/sbin\n")
+    with pytest.raises(FormatError, match="is no file that pixlab reads .*'root:x:0:0:root:'"):
+        read(path)
+
+
+def test_a_root_file_that_ends_early_is_called_truncated(tmp_path: Path) -> None:
+    whole = (DATA / "flat_rows.root").read_bytes()
+    for size in (6, 19, 200, len(whole) - 1):
+        path = tmp_path / f"{size}.root"
+        path.write_bytes(whole[:size])
+        with pytest.raises(FormatError, match=f"truncated: {size} bytes of"):
+            read(path)

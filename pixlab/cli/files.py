@@ -185,11 +185,14 @@ def copy(title: str, found: Iterator[Digis], out: Path) -> None:
 def info(source: Path, as_json: bool, **how: Any) -> None:
     """Say what is in a file.
 
-    That is detector, events, digis and layers; for .pxl also the codec and the size of each part.
+    That is detector, events, digis and layers; for .pxl also the codec and the size of each part. Of a model, by
+    its file or by the name of one that comes with pixlab: codec, knobs, detector and size.
     """
+    from pixlab.cli.models import describe_model, is_model
     from pixlab.io import info as describe
 
-    facts = describe(source, **{key: value for key, value in how.items() if value is not None})
+    given = {key: value for key, value in how.items() if value is not None}
+    facts = describe_model(source) if is_model(source) else describe(source, **given)
     print_json(facts) if as_json else pairs(str(source), facts)
 
 

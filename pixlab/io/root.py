@@ -20,7 +20,8 @@ from pixlab.io.source import Bytes
 
 __all__ = ["MAGIC", "RootFile", "class_of", "walk"]
 
-MAGIC = b"root"
+# with the first byte of the version, which is never that large: text may begin with "root"
+MAGIC = b"root\0"
 _MAX_METADATA = 256 << 20  # bytes of one tree's description, unpacked
 _MAX_DEPTH = 6
 _MAX_KEYS = 100_000
