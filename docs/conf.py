@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from docutils import nodes
+from myst_nb.core import render
 
 import pixlab
 
@@ -66,6 +67,7 @@ html_favicon = "_static/logo.svg"
 templates_path = ["_templates"]
 html_static_path = ["_static"]
 html_css_files = ["pixlab.css"]
+html_js_files = ["figures.js"]
 html_show_sourcelink = False
 html_sidebars = {"index": [], "how-small": [], "changelog": []}
 html_context = {"default_mode": "auto"}
@@ -100,6 +102,24 @@ def _escape(app: Any, context: Any, lines: list[str]) -> None:
     lines[:] = [line.replace("*", r"\*") for line in lines]
 
 
+def _join_streams(outputs: list[Any]) -> list[Any]:
+    """All that a cell prints as one text: what a shell prints comes in pieces that end anywhere.
+
+    MyST-NB's own function, for which this one stands in, ends a line behind each piece.
+    """
+    joined: dict[str, Any] = {}
+    kept = []
+    for output in outputs:
+        if output["output_type"] != "stream":
+            kept.append(output)
+        elif output["name"] in joined:
+            joined[output["name"]]["text"] += output["text"]
+        else:
+            joined[output["name"]] = output
+            kept.append(output)
+    return kept
+
+
 def _bring_styles(app: Any, exception: Exception | None) -> None:
     """Style sheets of figures, which Panel would fetch from its own site, from these pages instead."""
     if exception is not None or app.builder.format != "html":
@@ -121,6 +141,7 @@ def _bring_styles(app: Any, exception: Exception | None) -> None:
 
 def setup(app: Any) -> None:
     """Hooks of this project alone."""
+    render.coalesce_streams = _join_streams
     app.connect("missing-reference", _plain_code)
     app.connect("sphinx-click-process-description", _escape)
     app.connect("build-finished", _bring_styles)

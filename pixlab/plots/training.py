@@ -53,7 +53,7 @@ def training(log: pandas.DataFrame) -> Any:
             if column in log
         ]
         # one legend for all: of these curves, that of bits leaves room for it
-        look = style(height=260, title=label, ylabel=label, show_legend=name == "bits")
+        look = style(height=260, title="", ylabel=label, show_legend=name == "bits")
         panels.append(hv.Overlay(curves).opts(**look))
     return hv.Layout(panels).cols(3).opts(shared_axes=False)
 
