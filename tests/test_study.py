@@ -96,7 +96,7 @@ def test_what_is_no_table_is_refused(tmp_path):
 
 
 def test_too_few_events_are_refused(digis):
-    with pytest.raises(PixlabError, match="1 events cannot be split"):
+    with pytest.raises(PixlabError, match="one event is not enough"):
         sweep(digis[:1])
     with pytest.raises(PixlabError, match="give more events"):
         sweep(digis, fit_events=4)

@@ -62,8 +62,8 @@ class Bins:
 
     @property
     def reach(self) -> float:
-        """How far from 1 the axis of the ratio goes: all bins that are known to 20% are inside."""
-        sure = self.original >= _SURE
+        """How far from 1 the axis of the ratio goes: the fullest bins, or all known to 20%, are inside."""
+        sure = self.original >= min(_SURE, self.original.max(initial=1))
         error = np.sqrt(self.decoded) / np.maximum(self.original, 1)
         away = (np.abs(self.ratio - 1) + error)[sure]
         return min(1.15 * float(away.max(initial=0.02)), 1.0)

@@ -173,6 +173,12 @@ class Split:
 
 def _fit(wanted: int | None, n: int) -> int:
     n_fit = n // 2 if wanted is None else int(wanted)
+    if n < 2:
+        raise PixlabError(
+            f"{'one event is' if n else 'no events are'} not enough: models are fitted on some "
+            "events and measured on others",
+            "give at least two" + n * "; a notebook shows a single one with pixlab.explore",
+        )
     if not 0 < n_fit < n:
         raise PixlabError(
             f"{n} events cannot be split into {n_fit} to fit on and a rest to measure",
