@@ -389,7 +389,7 @@ def test_time_is_measured() -> None:
 def test_text_that_begins_with_root_is_not_taken_for_a_root_file(name: str, tmp_path: Path) -> None:
     path = tmp_path / name
     path.write_text("root:x:0:0:root:/root:/bin/bash\ndaemon:x:1:1:daemon:/usr/sbin\n")
-    with pytest.raises(FormatError, match="is no file that pixlab reads .*'root:x:0:0:root:'"):
+    with pytest.raises(FormatError, match=r"is no file that pixlab reads .*'root:x:0:0:root:'"):
         read(path)
 
 
