@@ -22,13 +22,12 @@ from pixlab.clusters import Clusters, cluster
 from pixlab.codecs.base import Chunk
 from pixlab.codecs.codebook import CODEBOOK
 from pixlab.codecs.drawn import DrawnClusters, DrawnCoder, drawable, merge
-from pixlab.codecs.hitmaps import ContextCodec, ContextModel, to_digis, to_hits
+from pixlab.codecs.hitmaps import ContextModel, HitmapCodec, to_digis, to_hits
 from pixlab.codecs.kept import KeptClusters, KeptCoder
 from pixlab.codecs.moments import TRIM, UNIT, beyond, pitch_of
 from pixlab.codecs.shapes import ShapePlan
 from pixlab.codecs.steps import LAYERS, StepSearch
 from pixlab.codecs.usage import CodeUsage
-from pixlab.coding.hits import HitCoder
 from pixlab.coding.layout import make_layout, track_slopes
 from pixlab.coding.values import ValueCoder
 from pixlab.detectors import Detector
@@ -65,7 +64,7 @@ _STRICT, _LENIENT = 20.0, 1.0
 _ENOUGH = 400_000  # digis that spacings are searched on
 
 
-class ClusterVQ(ContextCodec):
+class ClusterVQ(HitmapCodec):
     """Gain-shape vector quantisation of clusters."""
 
     key = "cluster-vq"
@@ -118,6 +117,11 @@ class ClusterVQ(ContextCodec):
         return (self.hits or _TOLERANCES[self.target][1]) == "drawn"
 
     @property
+    def follows_tracks(self) -> bool:
+        """Whether hit maps may be coded with tracks; clusters that are drawn have none."""
+        return super().follows_tracks and not self.draws
+
+    @property
     def allowed(self) -> NDArray[np.float64]:
         """What rms errors are aimed at: of charge, along rows and columns in um."""
         return self.scale * np.array(_TOLERANCES[self.target][0])
@@ -137,7 +141,7 @@ class ClusterVQ(ContextCodec):
         """
         if digis.n_digis == 0:
             raise PixlabError("there is no digi to learn from", "fit on other events")
-        fitting = Fitting(self, digis)
+        fitting = Fitting(self, digis, progress)
         model = fitting.run(progress)
         return fitting.exact() if fitting.missed and not self.draws else model
 
@@ -287,7 +291,7 @@ class Fitting:
         """What share of the tolerance to use."""
         return _CODED_RESERVE if self.codec.plan.coded else _RESERVE
 
-    def __init__(self, codec: ClusterVQ, digis: Digis) -> None:
+    def __init__(self, codec: ClusterVQ, digis: Digis, progress: Progress | None) -> None:
         self.codec, self.digis, detector = codec, digis, digis.detector
         slopes = track_slopes(detector)
         self.layout = make_layout(detector, slopes)
@@ -301,8 +305,7 @@ class Fitting:
         self._linear = _is_linear(detector)
         if not self._linear:
             self.arrays["trim"] = np.full(LAYERS, TRIM, np.uint16)
-        hits = to_hits(digis)
-        self.arrays |= HitCoder.learn(self.layout, len(digis), hits, reuse=codec.reuse)
+        self.arrays |= codec.learn_hits(self.layout, digis, progress)
         clusters = cluster(digis, thresholds=False)
         self.arrays |= KeptCoder.learn_texture(clusters)
         if codec.draws or codec.plan.coded:

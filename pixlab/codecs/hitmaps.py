@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zlib
+from collections.abc import Mapping
 from functools import cached_property
 from typing import Any, ClassVar
 
@@ -10,7 +11,7 @@ import numpy as np
 import param
 from numpy.typing import NDArray
 
-from pixlab.codecs.base import Chunk, Codec, Model
+from pixlab.codecs.base import Codec, Model
 from pixlab.coding.hits import HitCoder, Hits
 from pixlab.coding.layout import Layout, make_layout
 from pixlab.coding.tracking import TrackingCoder
@@ -19,7 +20,8 @@ from pixlab.digis import Digis
 from pixlab.errors import FormatError
 from pixlab.progress import Progress
 
-__all__ = ["ContextCodec", "ContextModel", "HitmapCodec", "HitmapModel", "to_digis", "to_hits"]
+__all__ = ["ContextCodec", "ContextModel", "HitmapCodec", "HitmapCoder", "HitmapModel"]
+__all__ += ["to_digis", "to_hits"]
 
 _TRACKS = "tracks"  # an empty section: it says how the hit map was coded
 
@@ -73,13 +75,18 @@ class HitmapCodec(ContextCodec):
         "the file becomes smaller by that; ten to a hundred times as slow",
     )
 
+    @property
+    def follows_tracks(self) -> bool:
+        """Whether hit maps may be coded with tracks."""
+        return bool(self.effort == "max")
+
     def learn_hits(
         self, layout: Layout, digis: Digis, progress: Progress | None = None
     ) -> dict[str, NDArray[Any]]:
         """What a model needs for hit maps."""
         detector, hits, n_events = digis.detector, to_hits(digis), len(digis)
         arrays = HitCoder.learn(layout, n_events, hits, reuse=self.reuse)
-        if self.effort != "max" or digis.n_digis == 0:
+        if not self.follows_tracks or digis.n_digis == 0:
             return arrays
         if progress:
             progress(0.0, "finding tracks")
@@ -97,31 +104,60 @@ class HitmapCodec(ContextCodec):
         return chosen
 
 
-class HitmapModel(ContextModel):
-    """A fitted `HitmapCodec`."""
+class HitmapCoder:
+    """A way to code hit maps: with tracks where the model has them and bytes become fewer.
 
-    @cached_property
-    def _track_coder(self) -> TrackingCoder | None:
-        """The way with tracks, if the model has it."""
-        known = TrackingCoder.known(self.arrays)
-        return TrackingCoder(self.detector, self.arrays) if known else None
+    Parameters
+    ----------
+    layout, detector
+        Of the hits.
+    arrays : mapping of str to array
+        Of the model, as `HitmapCodec.learn_hits` gave them.
 
-    def encode_hits(self, n_events: int, hits: Hits) -> dict[str, bytes]:
+    Raises
+    ------
+    FormatError
+        If arrays are missing or damaged.
+    """
+
+    def __init__(
+        self, layout: Layout, detector: Detector, arrays: Mapping[str, NDArray[Any]]
+    ) -> None:
+        self._plain = HitCoder(layout, arrays)
+        known = TrackingCoder.known(arrays)
+        self._tracking = TrackingCoder(detector, arrays) if known else None
+
+    def encode(self, n_events: int, hits: Hits) -> dict[str, bytes]:
         """Sections of a hit map, in the way that takes fewer bytes."""
-        sections = self.hit_coder.encode(n_events, hits)
-        coder = self._track_coder
+        sections = self._plain.encode(n_events, hits)
+        coder = self._tracking
         other = coder.encode(n_events, hits) if coder and len(hits.row) else None
         if other and sum(map(len, other.values())) < sum(map(len, sections.values())):
             return other | {_TRACKS: b""}
         return sections
 
-    def decode_hits(self, chunk: Chunk) -> Hits:
-        """The hit map of a chunk."""
-        if _TRACKS not in chunk.sections:
-            return self.hit_coder.decode(chunk.n_events, chunk.n_digis, chunk.sections)
-        if self._track_coder is None:
+    def decode(self, n_events: int, n_digis: int, sections: Mapping[str, bytes]) -> Hits:
+        """The hit map that `encode` wrote.
+
+        Raises
+        ------
+        FormatError
+            If the sections are damaged, or hold another number of digis.
+        """
+        if _TRACKS not in sections:
+            return self._plain.decode(n_events, n_digis, sections)
+        if self._tracking is None:
             raise FormatError("the hit map was coded with tracks, of which the model knows nothing")
-        return self._track_coder.decode(chunk.n_events, chunk.n_digis, chunk.sections)
+        return self._tracking.decode(n_events, n_digis, sections)
+
+
+class HitmapModel(ContextModel):
+    """A fitted `HitmapCodec`."""
+
+    @cached_property
+    def hitmap_coder(self) -> HitmapCoder:
+        """The way to code hit maps."""
+        return HitmapCoder(self.layout, self.detector, self.arrays)
 
 
 def to_hits(digis: Digis) -> Hits:

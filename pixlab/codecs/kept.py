@@ -30,7 +30,7 @@ from pixlab.codecs.features import (
     of_pixels,
 )
 from pixlab.codecs.gains import GainCoder, phases
-from pixlab.codecs.hitmaps import to_digis, to_hits
+from pixlab.codecs.hitmaps import HitmapCoder, to_digis, to_hits
 from pixlab.codecs.moments import (
     Limits,
     Pixels,
@@ -117,7 +117,7 @@ class KeptCoder:
     def __init__(
         self, layout: Layout, detector: Detector, arrays: Mapping[str, Array], plan: ShapePlan
     ) -> None:
-        self._hits = HitCoder(layout, arrays)
+        self._hits = HitmapCoder(layout, detector, arrays)
         self._painter = _Painter(layout, detector, arrays, plan)
         self._gain = GainCoder("gain", arrays, CLUSTER_FEATURES)
         self._shape = ShapeCoder(plan, _NAMES, detector, arrays, CLUSTER_FEATURES)

@@ -42,10 +42,10 @@ class LosslessModel(HitmapModel):
 
     def _encode(self, digis: Digis) -> dict[str, bytes]:
         hits = to_hits(digis)
-        sections = self.encode_hits(len(digis), hits)
+        sections = self.hitmap_coder.encode(len(digis), hits)
         return sections | {"adc": self._adc_coder.encode(hits, digis.adc)}
 
     def _decode(self, chunk: Chunk) -> Digis:
-        hits = self.decode_hits(chunk)
+        hits = self.hitmap_coder.decode(chunk.n_events, chunk.n_digis, chunk.sections)
         adc = self._adc_coder.decode(hits, chunk.sections["adc"])
         return to_digis(self.detector, chunk.n_events, hits, adc)

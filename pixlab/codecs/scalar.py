@@ -188,11 +188,11 @@ class ScalarModel(HitmapModel):
 
     def _encode(self, digis: Digis) -> dict[str, bytes]:
         hits = to_hits(digis)
-        sections = self.encode_hits(len(digis), hits)
+        sections = self.hitmap_coder.encode(len(digis), hits)
         return sections | {"levels": self._level_coder.encode(hits, self._levels(digis, hits))}
 
     def _decode(self, chunk: Chunk) -> Digis:
-        hits = self.decode_hits(chunk)
+        hits = self.hitmap_coder.decode(chunk.n_events, chunk.n_digis, chunk.sections)
         level = self._level_coder.decode(hits, chunk.sections["levels"])
         return to_digis(self.detector, chunk.n_events, hits, self.arrays["values"][level])
 
