@@ -137,7 +137,10 @@ def main() -> None:
         f"{given.file or 'sample phase1-pu60'}: fitted on {len(fitted)} events, measured on "
         f"{len(measured)} with {measured.n_digis:,} digis"
     )
-    models = {"pixlab lossless": pixlab.Lossless().fit(fitted)}
+    models = {
+        "pixlab lossless": pixlab.Lossless().fit(fitted),
+        "with effort max": pixlab.Lossless(effort="max").fit(fitted),
+    }
     others = {"zstd 9": Zstd().fit(fitted), "xz 6": Lzma().fit(fitted)}
     rows = [model_row(name, model, measured, given.repeat) for name, model in models.items()]
     rows += root_rows(measured, given.repeat)

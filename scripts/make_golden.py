@@ -19,6 +19,7 @@ GOLDEN = Path(__file__).parents[1] / "tests" / "golden"
 KNOBS: dict[str, dict[str, object]] = {
     "lossless max": {"effort": "max"},
     "patch-vq": {"codebook_size": 64},
+    "cluster-vq max": {"effort": "max"},
     "cluster-vq drawn": {"target": "loose"},
     "residual-vq": {"codebook_size": 64, "residual_size": 32},
     "residual-vq drawn": {"codebook_size": 64, "target": "loose", "product": True},

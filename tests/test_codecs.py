@@ -48,6 +48,7 @@ VARIANTS = {
         {"codebook_size": 16, "compact": True, "scale": 4.0},
         {"target": "loose"},
         {"codebook_size": 300, "hits": "drawn", "escape": 1.0, "rate_weight": 0.0},
+        {"effort": "max"},
     ],
     "residual-vq": [
         {"codebook_size": 8, "residual_size": 4},
@@ -286,7 +287,7 @@ def test_a_damaged_model_is_refused(model, tmp_path):
         model_from_bytes(b"not deflated")
 
 
-@pytest.mark.parametrize("key", [*sorted(CODECS), "lossless-max"])
+@pytest.mark.parametrize("key", [*sorted(CODECS), "lossless-max", "cluster-vq-max"])
 def test_old_files_stay_readable(key):
     """Files written when the format was frozen; scripts/make_golden.py made them."""
     skip_unless_installed(key.removesuffix("-max"))

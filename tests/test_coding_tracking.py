@@ -117,12 +117,22 @@ def test_files_open_in_parts(events, model, tmp_path, monkeypatch):
     assert pixlab.read(tmp_path / "a.pxl") == events
 
 
-def test_scalar_takes_effort_too():
+@pytest.mark.parametrize(
+    "codec", [pixlab.ScalarQuantizer, pixlab.ClusterVQ, pixlab.ResidualVQ], ids=lambda c: c.key
+)
+def test_lossy_codecs_take_effort_too(codec):
     digis = pixlab.simulate(3, pileup=2, seed=7)
-    model = pixlab.ScalarQuantizer(effort="max").fit(digis)
+    knobs = {} if codec is not pixlab.ResidualVQ else {"codebook_size": 16, "residual_size": 8}
+    model = codec(effort="max", **knobs).fit(digis)
     stream = model.encode(digis)
     assert all("tracks" in chunk.sections for chunk in stream.chunks)
     assert model.decode(stream) == model.quantize(digis)
+
+
+def test_clusters_that_are_drawn_have_no_tracks():
+    digis = pixlab.simulate(3, pileup=2, seed=7)
+    models = [pixlab.ClusterVQ(target="loose", effort=e).fit(digis) for e in ("default", "max")]
+    assert sorted(models[0].arrays) == sorted(models[1].arrays)
 
 
 def test_dense_events_are_left_to_the_other_coder(model):

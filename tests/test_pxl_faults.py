@@ -315,7 +315,7 @@ def test_files_are_written_and_read_by_many_threads(digis, tmp_path, monkeypatch
 
 
 # -- mutated streams --------------------------------------------------------------------------
-@pytest.mark.parametrize("codec", [*sorted(CODECS), MAX])
+@pytest.mark.parametrize("codec", [*sorted(CODECS), *MAX])
 def test_decoders_survive_mutated_streams(codec):
     if not getattr(CODECS.get(codec), "installed", lambda: True)():
         pytest.skip("not installed")
@@ -323,7 +323,7 @@ def test_decoders_survive_mutated_streams(codec):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("codec", [*sorted(CODECS), MAX])
+@pytest.mark.parametrize("codec", [*sorted(CODECS), *MAX])
 def test_decoders_survive_ten_thousand_mutated_streams(codec):
     if not getattr(CODECS.get(codec), "installed", lambda: True)():
         pytest.skip("not installed")
@@ -341,7 +341,7 @@ def test_decoders_stay_inside_their_arrays(tmp_path):
     )
     began = time.monotonic()
     run = subprocess.run(
-        [sys.executable, "-c", program, *own, MAX], cwd=Path(__file__).parents[1], env=environment,
+        [sys.executable, "-c", program, *own, *MAX], cwd=Path(__file__).parents[1], env=environment,
         capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert run.returncode == 0, (run.stderr[-2000:], time.monotonic() - began)
