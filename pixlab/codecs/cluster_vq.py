@@ -291,7 +291,7 @@ class Fitting:
         """What share of the tolerance to use."""
         return _CODED_RESERVE if self.codec.plan.coded else _RESERVE
 
-    def __init__(self, codec: ClusterVQ, digis: Digis, progress: Progress | None) -> None:
+    def __init__(self, codec: ClusterVQ, digis: Digis, progress: Progress | None = None) -> None:
         self.codec, self.digis, detector = codec, digis, digis.detector
         slopes = track_slopes(detector)
         self.layout = make_layout(detector, slopes)
