@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 import pixlab
-from pixlab.codecs import Stream, model_from_bytes
+from pixlab.codecs import Stream, make_codec, model_from_bytes
 from pixlab.codecs.hitmaps import to_hits
 from pixlab.coding.tracking import TrackingCoder
 from pixlab.coding.tracking.coder import _by_columns, _by_rows
@@ -22,6 +22,7 @@ from pixlab.coding.tracking.planes import Geometry, describe, make_planes
 from pixlab.detectors import Detector
 from pixlab.digis import Digis
 from pixlab.errors import FormatError
+from tests.fuzz import KNOBS
 from tests.helpers import full_module, random_digis
 
 PHASE1 = pixlab.DETECTORS["phase1"]
@@ -117,13 +118,11 @@ def test_files_open_in_parts(events, model, tmp_path, monkeypatch):
     assert pixlab.read(tmp_path / "a.pxl") == events
 
 
-@pytest.mark.parametrize(
-    "codec", [pixlab.ScalarQuantizer, pixlab.ClusterVQ, pixlab.ResidualVQ], ids=lambda c: c.key
-)
-def test_lossy_codecs_take_effort_too(codec):
+@pytest.mark.parametrize("key", ["scalar", "cluster-vq", "residual-vq", "vqvae"])
+def test_lossy_codecs_take_effort_too(key):
     digis = pixlab.simulate(3, pileup=2, seed=7)
-    knobs = {} if codec is not pixlab.ResidualVQ else {"codebook_size": 16, "residual_size": 8}
-    model = codec(effort="max", **knobs).fit(digis)
+    knobs = KNOBS[key] if key in ("residual-vq", "vqvae") else {}
+    model = make_codec(key, effort="max", **knobs).fit(digis)
     stream = model.encode(digis)
     assert all("tracks" in chunk.sections for chunk in stream.chunks)
     assert model.decode(stream) == model.quantize(digis)

@@ -24,6 +24,7 @@ __all__ = ["ContextCodec", "ContextModel", "HitmapCodec", "HitmapCoder", "Hitmap
 __all__ += ["to_digis", "to_hits"]
 
 _TRACKS = "tracks"  # an empty section: it says how the hit map was coded
+_MARK = 16  # bytes that it takes in a chunk
 
 _REUSE = 100.0  # times as many digis as were fitted, for which a model is made unless it is compact
 
@@ -132,7 +133,7 @@ class HitmapCoder:
         sections = self._plain.encode(n_events, hits)
         coder = self._tracking
         other = coder.encode(n_events, hits) if coder and len(hits.row) else None
-        if other and sum(map(len, other.values())) < sum(map(len, sections.values())):
+        if other and sum(map(len, other.values())) + _MARK < sum(map(len, sections.values())):
             return other | {_TRACKS: b""}
         return sections
 
