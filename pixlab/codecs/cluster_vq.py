@@ -22,7 +22,7 @@ from pixlab.clusters import Clusters, cluster
 from pixlab.codecs.base import Chunk
 from pixlab.codecs.codebook import CODEBOOK
 from pixlab.codecs.drawn import DrawnClusters, DrawnCoder, drawable, merge
-from pixlab.codecs.hitmaps import ContextModel, HitmapCodec, to_digis, to_hits
+from pixlab.codecs.hitmaps import HitmapCodec, HitmapModel, to_digis, to_hits
 from pixlab.codecs.kept import KeptClusters, KeptCoder
 from pixlab.codecs.moments import TRIM, UNIT, beyond, pitch_of
 from pixlab.codecs.shapes import ShapePlan
@@ -146,7 +146,7 @@ class ClusterVQ(HitmapCodec):
         return fitting.exact() if fitting.missed and not self.draws else model
 
 
-class ClusterVQModel(ContextModel):
+class ClusterVQModel(HitmapModel):
     """A fitted `ClusterVQ`."""
 
     codec: ClusterVQ
@@ -155,7 +155,7 @@ class ClusterVQModel(ContextModel):
     def needs(self) -> tuple[str, ...]:  # type: ignore[override]
         """Names of arrays that must be there."""
         if self.exact:
-            return (*ContextModel.needs, *ValueCoder.needs(_COUNTS))
+            return (*HitmapModel.needs, *ValueCoder.needs(_COUNTS))
         names = ["slopes", *KeptCoder.needs(self.codec.kept_plan)]
         if self.codec.draws:
             names += DrawnCoder.needs(self.codec.plan)
@@ -254,7 +254,7 @@ class ClusterVQModel(ContextModel):
     def _encode(self, digis: Digis) -> dict[str, bytes]:
         if self.exact:
             hits = to_hits(digis)
-            sections = self.hit_coder.encode(len(digis), hits)
+            sections = self.hitmap_coder.encode(len(digis), hits)
             return sections | {_COUNTS: self._counts.encode(hits, digis.adc)}
         kept, drawn = self._tell(digis)
         sections = self._kept.encode(kept)
@@ -266,7 +266,7 @@ class ClusterVQModel(ContextModel):
 
     def _decode(self, chunk: Chunk) -> Digis:
         if self.exact:
-            hits = self.hit_coder.decode(chunk.n_events, chunk.n_digis, chunk.sections)
+            hits = self.hitmap_coder.decode(chunk.n_events, chunk.n_digis, chunk.sections)
             adc = self._counts.decode(hits, chunk.sections[_COUNTS])
             return to_digis(self.detector, chunk.n_events, hits, adc)
         if not self.codec.draws:
@@ -305,7 +305,8 @@ class Fitting:
         self._linear = _is_linear(detector)
         if not self._linear:
             self.arrays["trim"] = np.full(LAYERS, TRIM, np.uint16)
-        self.arrays |= codec.learn_hits(self.layout, digis, progress)
+        self._hits = codec.learn_hits(self.layout, digis, progress)
+        self.arrays |= self._hits
         clusters = cluster(digis, thresholds=False)
         self.arrays |= KeptCoder.learn_texture(clusters)
         if codec.draws or codec.plan.coded:
@@ -357,8 +358,7 @@ class Fitting:
     def exact(self) -> ClusterVQModel:
         """A model that keeps counts."""
         codec, digis = self.codec, self.digis
-        names = ContextModel.needs
-        arrays = {name: array for name, array in self.arrays.items() if name in names}
+        arrays = {"slopes": self.arrays["slopes"], **self._hits}
         arrays |= ValueCoder.learn(
             _COUNTS, self.layout, to_hits(digis), digis.adc, digis.detector.adc_max,
             reuse=codec.reuse,
