@@ -17,7 +17,7 @@ from pixlab.detectors import Detector
 from pixlab.digis import Digis
 from pixlab.errors import PixlabError
 
-__all__ = ["premix", "premixable"]
+__all__ = ["faint_below", "premix", "premixable"]
 
 # SimGeneral/MixingModule/python/SiPixelSimParameters_cfi.py: ElectronPerAdc, and the threshold of
 # Run 3 outside of the first barrel layer
@@ -102,6 +102,11 @@ def premix(
 def premixable(detector: Detector) -> bool:
     """Whether the counts of a detector are of the kind that `premix` adds."""
     return _FULL <= detector.adc_max <= _DIGI_WORD
+
+
+def faint_below(detector: Detector) -> int:
+    """The count below which `premix` drops a pixel that is alone; 0 where it does not apply."""
+    return int(np.ceil(THRESHOLD / ELECTRONS_PER_ADC)) if premixable(detector) else 0
 
 
 def _check(signal: Digis, pileup: Digis, threshold: float, electrons_per_adc: float) -> None:

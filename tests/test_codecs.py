@@ -344,6 +344,8 @@ def test_levels_are_as_far_apart_as_readout_blurs():
     low = np.concatenate([[digis[:1].adc.min()], model.arrays["edges"]]) * 135.0
     width = np.diff(low)
     middle = (low[1:] + low[:-1]) / 2
+    # where pre-mixing drops pixels, at 1,600 electrons, an edge is moved
+    width, middle = width[middle > 2500], middle[middle > 2500]
     # the largest charges are blurred most, those about 6,000 electrons least
     assert width[-1] > 5 * width.min()
     assert 3000 < middle[width.argmin()] < 8000
@@ -359,8 +361,21 @@ def test_scalar_keeps_moments_better_where_it_may_move_levels():
         model = make_codec("scalar", levels=8, moments=moments).fit(digis[:2])
         comparison = pixlab.compare(digis[2:], model.quantize(digis[2:]))
         kept[moments] = comparison.table["all"]
-    for metric, gain in (("charge_rms", 0.8), ("shift_row", 0.95), ("shift_col", 0.8)):
+    for metric, gain in (("charge_rms", 0.8), ("shift_row", 0.97), ("shift_col", 0.8)):
         assert kept[True][metric] < gain * kept[False][metric], metric
+
+
+@pytest.mark.parametrize(
+    ("key", "knobs"),
+    [("scalar", {"levels": 8}), ("scalar", {"levels": 24, "spacing": "noise"}), ("cluster-vq", {})],
+)
+def test_pre_mixing_drops_the_same_pixels(key, knobs):
+    digis = pixlab.samples.load("phase1-pu60")[:2]
+    decoded = make_codec(key, **knobs).fit(digis[:1]).quantize(digis)
+    empty = Digis.empty("phase1", 2)
+    before, after = (pixlab.premix(d, empty) for d in (digis, decoded))
+    assert 0 < before.n_digis < digis.n_digis
+    assert after == before.with_adc(after.adc)
 
 
 @pytest.mark.parametrize("key", ["scalar", "cluster-vq"])

@@ -128,10 +128,17 @@ def test_lossy_codecs_take_effort_too(key):
     assert model.decode(stream) == model.quantize(digis)
 
 
-def test_clusters_that_are_drawn_have_no_tracks():
+def test_clusters_are_kept_with_tracks_or_drawn_without_whatever_takes_less():
     digis = pixlab.simulate(3, pileup=2, seed=7)
-    models = [pixlab.ClusterVQ(target="loose", effort=e).fit(digis) for e in ("default", "max")]
-    assert sorted(models[0].arrays) == sorted(models[1].arrays)
+    models = {
+        hits: pixlab.ClusterVQ(target="loose", hits=hits, effort="max").fit(digis)
+        for hits in (None, "drawn", "exact")
+    }
+    plain = pixlab.ClusterVQ(target="loose").fit(digis)
+    assert sorted(models["drawn"].arrays) == sorted(plain.arrays)
+    assert "tracks" in models["exact"].encode(digis).chunks[0].sections
+    sizes = {hits: model.encode(digis).nbytes for hits, model in models.items()}
+    assert sizes[None] == min(sizes.values())
 
 
 def test_dense_events_are_left_to_the_other_coder(model):

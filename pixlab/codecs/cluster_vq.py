@@ -33,7 +33,7 @@ from pixlab.coding.values import ValueCoder
 from pixlab.detectors import Detector
 from pixlab.digis import Digis
 from pixlab.errors import FormatError, PixlabError
-from pixlab.premixing import ELECTRONS_PER_ADC, THRESHOLD
+from pixlab.premixing import faint_below
 from pixlab.progress import Progress
 
 __all__ = ["ClusterVQ", "ClusterVQModel", "Fitting"]
@@ -49,7 +49,9 @@ _TOLERANCES = {
 }
 _SPACING = 1.9  # spacings of a grid a rms error, about
 _PICTURES = 1024  # that clusters are drawn from where their shape is no picture
-_FEWER = 0.985  # pixels, since what is cheap to tell is rather a picture with more of them
+# as many pixels, since what is cheap to tell is rather a picture with more of them: where a picture is
+# told, and where it follows from the barycentre
+_FEWER, _FOLLOWING = 0.99, 0.996
 _TRIES = 10
 # of the tolerance, since other events differ; a codebook suits the events that it is fitted on better
 # than others, and errors change less smoothly with spacings
@@ -87,7 +89,7 @@ class ClusterVQ(HitmapCodec):
         default=None,
         objects=[None, "exact", "drawn"],
         doc="keep the hit map, or draw clusters in their boxes; by default drawn only for the "
-        "loose tolerance",
+        "loose tolerance, and with effort max only where that takes fewer bytes",
     )
     rate_weight = param.Number(
         default=0.5,
@@ -143,7 +145,13 @@ class ClusterVQ(HitmapCodec):
             raise PixlabError("there is no digi to learn from", "fit on other events")
         fitting = Fitting(self, digis, progress)
         model = fitting.run(progress)
-        return fitting.exact() if fitting.missed and not self.draws else model
+        if fitting.missed and not self.draws:
+            return fitting.exact()
+        if self.draws and self.hits is None and self.effort == "max":
+            # where tracks tell much of the hit map, to keep it may take less than to draw
+            kept = type(self)(**self.knobs() | {"hits": "exact"}).fit(digis, progress=progress)
+            return min(model, kept, key=lambda m: self.reuse * m.encode(digis).nbytes + m.nbytes)
+        return model
 
 
 class ClusterVQModel(HitmapModel):
@@ -215,7 +223,11 @@ class ClusterVQModel(HitmapModel):
                 # event by event, so that no event depends on others
                 layer = self.detector.layer[of.boxes.module]
                 group = of.boxes.event * len(self.detector.layers) + layer
-                astray = _too_many(group, np.diff(drawn.pixels.offsets), clusters.size[of.cluster])
+                # nothing that is drawn is faint: it is compared with the middle of what there is
+                # before and after pre-mixing
+                faint = np.bincount(clusters.label, digis.adc < self._kept.pale)
+                hit = clusters.size[of.cluster] - faint[of.cluster] / 2
+                astray = _too_many(group, np.diff(drawn.pixels.offsets), hit)
             if not astray.any():
                 break
             chosen[of.cluster[astray]] = False
@@ -295,11 +307,9 @@ class Fitting:
         self.codec, self.digis, detector = codec, digis, digis.detector
         slopes = track_slopes(detector)
         self.layout = make_layout(detector, slopes)
-        # pixels of less charge are dropped in pre-mixing; where counts are no linear scale of
-        # electrons, there is no such threshold
-        pale = int(np.ceil(THRESHOLD / ELECTRONS_PER_ADC)) if 255 <= detector.adc_max <= 1023 else 0
         floor, top = int(digis.adc.min()), int(digis.adc.max())
-        limits = np.array([floor, min(max(pale, floor), top), top], np.uint16)
+        pale = min(max(faint_below(detector), floor), top)
+        limits = np.array([floor, pale, top], np.uint16)
         self.arrays: dict[str, Array] = {"slopes": slopes, "limits": limits}
         self.missed = False  # whether errors stayed larger than is allowed
         self._linear = _is_linear(detector)
@@ -312,7 +322,10 @@ class Fitting:
         if codec.draws or codec.plan.coded:
             of = DrawnCoder.describe(clusters, drawable(clusters))
             size = codec.codebook_size or _PICTURES
-            pixels = _FEWER if codec.draws and codec.plan.coded else 1.0
+            pixels = 1.0
+            if codec.draws:  # in the middle of what there is before and after pre-mixing
+                faint = float((digis.adc < pale).mean())
+                pixels = (_FEWER if codec.plan.coded else _FOLLOWING) - faint / 2
             self.arrays |= DrawnCoder.learn_pictures(
                 of, detector, size, pixels=pixels, seed=codec.seed
             )
@@ -442,7 +455,7 @@ def _too_many(group: Array, drawn: Array, hit: Array) -> NDArray[np.bool_]:
     ``drawn``, ``hit``: pixels of each cluster. Chance alone makes numbers differ by about half the root
     of the number of clusters.
     """
-    excess = (drawn - hit).astype(np.int64)
+    excess = drawn - hit
     _, place, n = np.unique(group, return_inverse=True, return_counts=True)
     total, pixels = np.bincount(place, excess), np.bincount(place, hit)
     spare = np.abs(total) - _OCCUPANCY * pixels - np.sqrt(n) / 2

@@ -42,6 +42,7 @@ def keep_moments(
     adc: NDArray[np.uint16],
     values: Array,
     level: NDArray[np.uint16],
+    wall: int,
 ) -> None:
     """Move levels by one while that lowers the error of a cluster's charge and barycentre.
 
@@ -62,6 +63,8 @@ def keep_moments(
         What each level is read back as.
     level : uint16[digis]
         The nearest level of each digi; changed.
+    wall : int
+        Level to which and from which no count comes from below or goes below; 0 if there is none.
     """
     found = runs_of(layout, hits)
     n_runs = np.diff(found.offsets).max(initial=0)
@@ -70,12 +73,12 @@ def keep_moments(
     members = np.empty(len(pixels), np.int64)
     _keep_moments(
         hits.module, found, hits.row, hits.col, adc, pitch, values.astype(np.float64), level,
-        links, pixels, members,
+        wall, links, pixels, members,
     )  # fmt: skip
 
 
 @kernel
-def _keep_moments(module, found, row, col, adc, pitch, values, level, links, pixels, members):  # type: ignore[no-untyped-def]
+def _keep_moments(module, found, row, col, adc, pitch, values, level, wall, links, pixels, members):  # type: ignore[no-untyped-def]
     one = np.uint64(1)
     root, last, following = links[0], links[1], links[2]
     for f in range(np.uint64(len(module))):
@@ -126,11 +129,13 @@ def _keep_moments(module, found, row, col, adc, pitch, values, level, links, pix
             du, da = du - dq * up, da - dq * along
             scale = 1 / (q * q)
             for_q, for_u, for_a = scale / _UNITS[0] ** 2, scale * by_row, scale * by_col
-            _move(n, up, along, dq, du, da, for_q, for_u, for_a, values, level, pixels, members)
+            _move(
+                n, up, along, dq, du, da, for_q, for_u, for_a, values, level, wall, pixels, members
+            )
 
 
 @njit(inline="always")
-def _move(n, up, along, dq, du, da, for_q, for_u, for_a, values, level, pixels, members):  # type: ignore[no-untyped-def]
+def _move(n, up, along, dq, du, da, for_q, for_u, for_a, values, level, wall, pixels, members):  # type: ignore[no-untyped-def]
     """Move levels of one cluster's pixels while that helps."""
     top = np.int64(len(values) - 1)
     for k in range(n):
@@ -146,7 +151,7 @@ def _move(n, up, along, dq, du, da, for_q, for_u, for_a, values, level, pixels, 
             slope = dq * for_q + du * for_u * y + da * for_a * x
             step = -1 if slope > 0 else 1
             to = here + step
-            if to < 0 or to > top:
+            if to < 0 or to > top or max(here, to) == wall:
                 continue
             change = values[np.uint64(to)] - values[np.uint64(here)]
             saved = -change * (2 * slope + change * (for_q + for_u * y * y + for_a * x * x))

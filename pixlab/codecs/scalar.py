@@ -6,7 +6,8 @@
     adc ── nearest level ── moments ──► levels, coded like counts
 
 With `moments`, levels are then moved by one step at a time, in each cluster, as long as that brings
-its total charge and barycentre nearer to the original: the same rate, and errors that cancel.
+its total charge and barycentre nearer to the original: the same rate, and errors that cancel. No
+count crosses the threshold below which pre-mixing drops pixels.
 With `max_error` or `max_error_electrons`, every count is kept to within so much, and nothing is moved.
 """
 
@@ -28,6 +29,7 @@ from pixlab.coding.values import ValueCoder
 from pixlab.detectors import Detector
 from pixlab.digis import Digis
 from pixlab.errors import FormatError, PixlabError
+from pixlab.premixing import faint_below
 from pixlab.progress import Progress
 
 __all__ = ["ScalarModel", "ScalarQuantizer"]
@@ -150,7 +152,13 @@ class ScalarQuantizer(HitmapCodec):
             edges = np.geomspace(max(low, 1), high + 1, self.levels + 1)[1:-1]
         else:
             edges = np.linspace(low, high + 1, self.levels + 1)[1:-1]
-        return np.unique(np.clip(np.rint(edges), low + 1, top)).astype(np.int64)
+        edges = np.unique(np.clip(np.rint(edges), low + 1, top)).astype(np.int64)
+        faint = faint_below(detector)
+        if low < faint <= high:
+            nearest = np.abs(edges - faint).argmin()
+            if abs(edges[nearest] - faint) <= faint // 2:
+                edges[nearest] = faint
+        return edges
 
 
 class ScalarModel(HitmapModel):
@@ -203,7 +211,9 @@ def assign_levels(
     """The level of each digi: the nearest one, or a neighbour that serves its cluster better."""
     level = nearest_levels(digis.adc, edges, digis.detector.adc_max)
     if codec.moments and not codec.bounded:
-        keep_moments(layout, digis.detector.pitch, hits, digis.adc, values, level)
+        faint = faint_below(digis.detector)
+        wall = int(np.searchsorted(edges, faint)) + 1 if faint in edges else 0
+        keep_moments(layout, digis.detector.pitch, hits, digis.adc, values, level, wall)
     return level
 
 
