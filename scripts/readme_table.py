@@ -1,6 +1,6 @@
 """Write the table of results into README.md: ``python scripts/readme_table.py``.
 
-It is the sweep that is shipped, ``pixlab sweep sample:phase1-pu60 --out FILE``.
+It is the sweep that is shipped, which ``scripts/make_sweep.py`` makes.
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from pixlab import __version__
-from pixlab.codecs import ClusterVQ, Codec, Foreign, Lossless, PatchVQ
+from pixlab.codecs import ClusterVQ, Codec, Foreign, Lossless, PatchVQ, ResidualVQ, ScalarQuantizer
 from pixlab.detectors import Detector
 from pixlab.digis import Digis
 from pixlab.progress import Progress, tell
@@ -28,17 +28,23 @@ from pixlab.study.tasks import FACTS, perform, row_task
 
 __all__ = ["CODEBOOK_SIZES", "assemble", "default_codecs", "sweep"]
 
-CODEBOOK_SIZES = (16, 32, 64, 128, 256, 512, 1024, 2048, 4096)
+CODEBOOK_SIZES = (16, 64, 256, 1024, 4096)
+_LEVELS = (32, 6)  # about the fewest within the transparent and the loose tolerance, for CMS
 _ALONE = 2_000_000  # digis times settings below which starting processes does not pay
 # columns of a row by what they are; knobs come behind the first group, metrics behind the third
 _ORDER = [c for c in COLUMNS if c not in HIDDEN]
 
 
 def default_codecs() -> list[Codec]:
-    """Lossless coding, clusters within each tolerance, and tile codebooks up to 4,096 codes."""
+    """From exact to coarse: lossless, levels of counts, clusters within each tolerance, tiles.
+
+    Not among them is what takes minutes to fit: trained networks, and `effort` "max".
+    """
+    levels = [ScalarQuantizer(levels=n) for n in _LEVELS]
     clusters = [ClusterVQ(target=t) for t in ("transparent", "analysis", "loose")]
+    stages = [ResidualVQ(target=t) for t in ("transparent", "loose")]
     books = [PatchVQ(codebook_size=n) for n in CODEBOOK_SIZES]
-    return [Lossless(), *clusters, *books]
+    return [Lossless(), *levels, *clusters, *stages, *books]
 
 
 def sweep(
