@@ -10,7 +10,7 @@ from itertools import islice
 import numpy as np
 import pytest
 
-from pixlab import plots, samples
+from pixlab import __version__, plots, samples
 from pixlab.digis import Digis
 from pixlab.errors import PixlabError
 from pixlab.physics import METRICS, TOLERANCES, compare
@@ -193,6 +193,7 @@ def test_figures_go_to_files(noisy, tmp_path, monkeypatch):
         magic = path.read_bytes()[:8]
         assert magic.startswith(b"%PDF" if path.suffix == ".pdf" else b"\x89PNG\r\n\x1a\n")
         assert path.stat().st_size > 5000
+        assert f"pixlab {__version__}".encode() in path.read_bytes()  # who made it
     assert {p.name for p in (tmp_path / "figures").iterdir()} == {p.name for p in written}
 
 

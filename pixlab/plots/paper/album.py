@@ -7,6 +7,7 @@ from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from pixlab import __version__
 from pixlab.errors import PixlabError
 from pixlab.io.files import atomic
 from pixlab.physics.metrics import METRICS
@@ -129,13 +130,15 @@ def save(
     folder.mkdir(parents=True, exist_ok=True)
     written = []
     drawings = list(figures(comparison, layers=layers))
-    for i, (name, _, draw) in enumerate(drawings):
+    for i, (name, caption, draw) in enumerate(drawings):
         if progress is not None:
             progress(i / len(drawings), name)
         figure = draw()
         for ending in formats:
             path = folder / f"{name}.{ending}"
+            about = {"Title": caption}
+            about["Software" if ending == "png" else "Creator"] = f"pixlab {__version__}"
             with atomic(path) as temporary:
-                figure.savefig(temporary, format=ending, dpi=150)
+                figure.savefig(temporary, format=ending, dpi=150, metadata=about)
             written.append(path)
     return written
