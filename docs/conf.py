@@ -55,6 +55,7 @@ copybutton_exclude = ".linenos, .gp, .go"
 default_role = "obj"
 autodoc_typehints = "none"  # the docstrings say more
 autosummary_generate = True
+toc_object_entries_show_parents = "hide"
 autosummary_ignore_module_all = False
 numpydoc_show_class_members = False  # the templates list them
 numpydoc_xref_param_type = False

@@ -91,7 +91,9 @@ class Explorer(w.VBox):
         self.closer = w.Checkbox(True, description="closer: where most hits are", indent=False)
         self.clusters = w.Checkbox(True, description="outline clusters", indent=False)
         self.logarithmic = w.Checkbox(False, description="logarithmic", indent=False)
-        self._picture = w.Image(format="png", layout=w.Layout(max_width="100%"))
+        # as large as it is drawn: stretched to the cell, a single map would be blurred
+        natural = w.Layout(max_width="100%", align_self="flex-start")
+        self._picture = w.Image(format="png", layout=natural)
         self._words = w.HTML()
         for control in (self.event, self.layer):
             control.observe(self._fill, "value")
