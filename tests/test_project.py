@@ -153,8 +153,8 @@ def test_ci_script_is_executable():
 
 
 def test_the_page_that_binder_serves_is_the_dashboard():
-    from pixlab.dashboards.page import Dashboard
+    from pixlab.dashboards.theme import ThemedPage
 
     made = runpy.run_path(str(ROOT / "binder" / "dashboard.py"))["page"]
-    assert isinstance(made, Dashboard)
-    assert made.__panel__().get_root() is not None
+    assert isinstance(made, ThemedPage)  # with the title and the theme, as `pixlab serve` has it
+    assert made.get_root() is not None

@@ -218,7 +218,7 @@ def occupancy_map(digis: Digis, layer: str) -> holoviews.Rectangles:
             xlim=(x.min() - 0.6, x.max() + 0.6),
             ylim=(y.min() - 0.6, y.max() + 0.6),
             show_grid=False,
-            title=f"{layer}: mean of {events}; tap a module",
+            title=f"{layer}: mean of {events}",
             tools=["hover", "tap"],
             hover_tooltips=[
                 ("detid", "@detid{0}"),
