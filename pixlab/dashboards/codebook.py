@@ -118,7 +118,7 @@ class CodebookView(pn.viewable.Viewer):
                     (f"{n:,}", "codewords"),
                     (f"{usage.codes.perplexity:,.0f}", f"perplexity ({100 * share:.0f}% of them)"),
                     (f"{usage.codes.dead:,}", "unused"),
-                    (f"{usage.codes.entropy:.2f}", "bits each by frequency alone"),
+                    (f"{abs(usage.codes.entropy):.2f}", "bits each by frequency alone"),
                     (f"{usage.uses.sum():,}", "tiles" if book.placed else "clusters"),
                 )
             )
