@@ -177,7 +177,7 @@ def _fit(wanted: int | None, n: int) -> int:
         raise PixlabError(
             f"{'one event is' if n else 'no events are'} not enough: models are fitted on some "
             "events and measured on others",
-            "give at least two" + n * "; a notebook shows a single one with pixlab.explore",
+            "give more events" + n * "; a notebook shows a single one with pixlab.explore",
         )
     if not 0 < n_fit < n:
         raise PixlabError(
