@@ -353,7 +353,8 @@ def test_usage_goes_down_and_tells_its_place():
     told = []
     plot = UsagePlot("usage", told.append)
     uses = np.array([3, 50, 0, 7])
-    plot.show(uses, np.argsort(-uses))
+    plot.show(uses, np.argsort(-uses), "clusters")
+    assert plot.figure.yaxis[0].axis_label == "clusters"
     assert plot.steps.data["top"].tolist() == [50, 7, 3, 0]
     assert plot.steps.data["code"].tolist() == [1, 3, 0, 2]
     plot.steps.selected.indices = [2]

@@ -105,7 +105,8 @@ class CodebookView(pn.viewable.Viewer):
         n = len(book)
         self.page.param.update(end=max((n - 1) // PAGE * PAGE + 1, 1), value=1, visible=n > PAGE)
         self.number.end = n - 1
-        self.usage.show(usage.uses, usage.order)
+        of = "tiles" if book.placed else "clusters"
+        self.usage.show(usage.uses, usage.order, of)
         self.cards["usage"].tell(f"Usage · {s.data.label(s.point)}")
         self.cards["members"].visible = book.placed
         self.words.scale.rename(book.quantity)
@@ -119,7 +120,7 @@ class CodebookView(pn.viewable.Viewer):
                     (f"{usage.codes.perplexity:,.0f}", f"perplexity ({100 * share:.0f}% of them)"),
                     (f"{usage.codes.dead:,}", "unused"),
                     (f"{abs(usage.codes.entropy):.2f}", "bits each by frequency alone"),
-                    (f"{usage.uses.sum():,}", "tiles" if book.placed else "clusters"),
+                    (f"{usage.uses.sum():,}", of),
                 )
             )
             + "</div>"

@@ -146,7 +146,7 @@ class UsagePlot:
             name,
             height=300,
             x_label="codewords, by use",
-            y_label="tiles",
+            y_label="uses",
             x_axis_type="log",
             y_axis_type="log",
         )
@@ -160,13 +160,14 @@ class UsagePlot:
             [], [], marker="inverted_triangle", size=14, color=ACCENT
         )
         self._even = self.figure.line([], [], line_color=GREY, line_dash="dashed")
-        tips = [("place", "@place{0}"), ("codeword", "@code{0}"), ("tiles", "@top{0}")]
+        tips = [("place", "@place{0}"), ("codeword", "@code{0}"), ("uses", "@top{0}")]
         self.figure.add_tools(hover([bars], tips), TapTool(renderers=[bars]))
         self._then = then
         self.steps.selected.on_change("indices", self._tapped)
 
-    def show(self, uses: NDArray[np.int64], order: NDArray[np.intp]) -> None:
-        """Draw `uses` of codewords in that order."""
+    def show(self, uses: NDArray[np.int64], order: NDArray[np.intp], of: str) -> None:
+        """Draw `uses` of codewords in that order, each for one `of` something."""
+        self.figure.yaxis.axis_label = of
         n = len(order)
         place = np.arange(1, n + 1)
         sorted_uses = uses[order]
