@@ -37,6 +37,7 @@ const keep = () => {{
         else localStorage.setItem("{_KEPT}", dark_theme ? "dark" : "light");
     }} catch {{ /* a browser that keeps nothing */ }}
 }};
+document.documentElement.style.colorScheme = ""; // from here on components have colours
 page.data.dark_system = system.matches;
 page.data.properties.dark_theme.change.connect(keep);
 system.addEventListener("change", () => {{
