@@ -14,6 +14,7 @@ contexts that serve for adc counts.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import cached_property
 from typing import Any, NamedTuple
 
@@ -33,7 +34,7 @@ from pixlab.digis import Digis
 from pixlab.errors import FormatError, PixlabError
 from pixlab.progress import Progress
 
-__all__ = ["PatchVQ", "PatchVQModel", "Tiles"]
+__all__ = ["PatchVQ", "PatchVQModel", "Tiles", "cut"]
 
 Array = NDArray[Any]
 _SCALE = 16.0  # features are 16 sqrt(adc): noise and steps of charge become alike in size
@@ -47,7 +48,7 @@ class Tiles(NamedTuple):
 
     ``frame_offsets``: int64[frames + 1], first tile of each frame; ``row``, ``col``:
     uint16[tiles]; ``offsets``: int64[tiles + 1], first hit of each tile; ``pixel``, ``adc``: place
-    in the tile and count of each hit.
+    in the tile and count of each hit; ``digi``: int64[hits], its index.
     """
 
     frame_offsets: Array
@@ -56,6 +57,7 @@ class Tiles(NamedTuple):
     offsets: Array
     pixel: Array
     adc: Array
+    digi: Array
 
 
 class PatchVQ(ContextCodec):
@@ -69,8 +71,15 @@ class PatchVQ(ContextCodec):
     tile_cols = param.Integer(default=4, bounds=(1, 16), doc="width of a tile, pixels")
     seed = param.Integer(default=1, bounds=(0, None), doc="seed of the codebook's start")
 
-    def fit(self, digis: Digis, *, progress: Progress | None = None) -> PatchVQModel:
+    @property
+    def model_type(self) -> type[PatchVQModel]:
+        """What fitting gives."""
+        return PatchVQModel
+
+    def fit(self, digis: Digis, *, progress: Progress | None = None, **how: Any) -> PatchVQModel:
         """Learn the codebook from the tiles of `digis`.
+
+        Codecs that train take more arguments, see `Trained`.
 
         Raises
         ------
@@ -79,6 +88,18 @@ class PatchVQ(ContextCodec):
         """
         if digis.n_digis == 0:
             raise PixlabError("there is no digi to learn a codebook from", "fit on other events")
+        slopes = track_slopes(digis.detector)
+        arrays = {"slopes": slopes} | self.learn_book(digis, progress=progress, **how)
+        layout = make_layout(digis.detector, slopes, tile=(self.tile_rows, self.tile_cols))
+        tiles, codes = self.choose(digis, arrays)
+        hits = _to_hits(digis, tiles)
+        top = len(arrays["codebook"]) - 1
+        arrays |= HitCoder.learn(layout, len(digis), hits, reuse=self.reuse)
+        arrays |= ValueCoder.learn("codes", layout, hits, codes, top, reuse=self.reuse)
+        return self.model_type(self, digis.detector, arrays)
+
+    def learn_book(self, digis: Digis, *, progress: Progress | None = None) -> dict[str, Array]:
+        """The arrays of a model that `choose` needs: ``codebook``."""
         tiles = cut(digis, self.tile_rows, self.tile_cols)
         enough = max(_TILES_AT_LEAST, _TILES_A_CODE * self.codebook_size)
         tiles = _sample(tiles, enough, self.seed)
@@ -95,15 +116,14 @@ class PatchVQ(ContextCodec):
         nearest = assign(
             tiles.offsets, tiles.pixel, feature[tiles.adc], np.rint(centres).astype(np.int32)
         )
-        book = _codewords(tiles, nearest, len(centres), centres.shape[1])
-        slopes = track_slopes(digis.detector)
-        layout = make_layout(digis.detector, slopes, tile=(self.tile_rows, self.tile_cols))
-        tiles, codes = assign_tiles(self, digis, book)
-        hits = _to_hits(digis, tiles)
-        arrays = {"slopes": slopes, "codebook": book}
-        arrays |= HitCoder.learn(layout, len(digis), hits, reuse=self.reuse)
-        arrays |= ValueCoder.learn("codes", layout, hits, codes, len(book) - 1, reuse=self.reuse)
-        return PatchVQModel(self, digis.detector, arrays)
+        return {"codebook": _codewords(tiles, nearest, len(centres), centres.shape[1])}
+
+    def choose(self, digis: Digis, arrays: Mapping[str, Array]) -> tuple[Tiles, Array]:
+        """The non-empty tiles of `digis` and the index of each one's codeword: int32[tiles]."""
+        tiles = cut(digis, self.tile_rows, self.tile_cols)
+        feature = _features(digis.detector)
+        centres = np.concatenate([[0], feature]).astype(np.int32)[arrays["codebook"]]
+        return tiles, assign(tiles.offsets, tiles.pixel, feature[tiles.adc], centres)
 
 
 class PatchVQModel(ContextModel):
@@ -146,7 +166,7 @@ class PatchVQModel(ContextModel):
     def tokens(self, digis: Digis) -> tuple[Tiles, Array]:
         """The non-empty tiles of `digis` and the index of each one's codeword: int32[tiles]."""
         self.check(digis)
-        return assign_tiles(self.codec, digis, self.codebook)
+        return self.codec.choose(digis, self.arrays)
 
     def usage(self, digis: Digis) -> list[CodeUsage]:
         """How often each codeword is chosen; its picture is in counts."""
@@ -218,14 +238,6 @@ class PatchVQModel(ContextModel):
         return Digis.from_arrays(*columns, detector=self.detector, n_events=n_events)
 
 
-def assign_tiles(codec: PatchVQ, digis: Digis, book: Array) -> tuple[Tiles, Array]:
-    """The non-empty tiles of `digis` and the index of each one's codeword in `book`."""
-    tiles = cut(digis, codec.tile_rows, codec.tile_cols)
-    feature = _features(digis.detector)
-    centres = np.concatenate([[0], feature]).astype(np.int32)[book]
-    return tiles, assign(tiles.offsets, tiles.pixel, feature[tiles.adc], centres)
-
-
 def _to_hits(digis: Digis, tiles: Tiles) -> Hits:
     """The map of hit tiles."""
     frames = digis.frames
@@ -253,6 +265,7 @@ def cut(digis: Digis, tile_rows: int, tile_cols: int) -> Tiles:
         np.append(first, len(key)).astype(np.int64),
         place[order].astype(np.int32),
         digis.adc[order],
+        order,
     )
 
 

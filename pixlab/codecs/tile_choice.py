@@ -1,0 +1,141 @@
+"""Which codeword tells a tile best: by its pixels, and by what becomes of the tile's cluster.
+
+A pixel too many or too few costs `PIXEL`, a cluster whose charge is off by all of it `CHARGE`, one
+whose barycentre is off by a pixel `PLACE`, a pixel whose count is off by a factor of e `SHADE`; the
+last three grow with the square. The tiles of a cluster are told one after another, the largest
+last, and each makes up for what those before it did to charge and barycentre. All of it is in
+integers, so that the choice never depends on the machine or on threads.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pixlab.clusters import cluster
+from pixlab.codecs.base import on_all_cores
+from pixlab.codecs.patch_vq import Tiles
+from pixlab.digis import Digis
+from pixlab.jit import kernel
+
+__all__ = ["CHARGE", "ONE", "PIXEL", "PLACE", "SHADE", "Around", "choose", "surroundings"]
+
+Array = NDArray[Any]
+PIXEL, CHARGE, PLACE, SHADE = 2.0, 11.0, 6.0, 0.03
+ONE = 256  # of costs, of shares of a charge, of pixels, of logarithms
+_FAINTEST = 8  # counts that a cluster has at least
+_LARGEST = 1 << 14  # of an error, in 1 / ONE
+_FRAMES = 512  # that a thread takes at a time
+_CHARGE, _PLACE, _SHADE = round(16 * CHARGE), round(16 * PLACE), round(4096 * SHADE)
+
+
+class Around(NamedTuple):
+    """The cluster of each tile, of several the one with most charge.
+
+    ``cluster``: int64[tiles], its index; ``n``: how many there are; ``charge``: int64[tiles], its
+    counts; ``centre``: int64[tiles, 2], its barycentre in rows and columns from the tile's first
+    pixel, in 1 / ONE pixel.
+    """
+
+    cluster: Array
+    n: int
+    charge: Array
+    centre: Array
+
+
+def surroundings(digis: Digis, tiles: Tiles, tile: tuple[int, int]) -> Around:
+    """The clusters of tiles of `tile` rows and columns."""
+    clusters = cluster(digis, thresholds=False)
+    n, weight = len(clusters), np.maximum(digis.adc, 1).astype(np.int64)
+    label, place = clusters.label, (digis.row, digis.col)
+    charge = np.bincount(label, weight, minlength=n).astype(np.int64)
+    first = np.maximum(charge[label[tiles.digi]] << 32 | label[tiles.digi], 0)
+    main = np.maximum.reduceat(first, tiles.offsets[:-1]) & 0xFFFFFFFF if n else first
+    moments = [np.bincount(label, weight * x, minlength=n).astype(np.int64) for x in place]
+    corners = (tiles.row.astype(np.int64) * tile[0], tiles.col.astype(np.int64) * tile[1])
+    centre = [ONE * m[main] // charge[main] - ONE * x for m, x in zip(moments, corners, strict=True)]
+    return Around(main, n, np.maximum(charge[main], _FAINTEST), np.stack(centre, axis=1))
+
+
+def choose(tiles: Tiles, around: Around, book: Array, price: Array, tile: tuple[int, int]) -> Array:
+    """The codeword of each tile that costs least: int32[tiles].
+
+    Parameters
+    ----------
+    tiles, around
+        What to tell.
+    book : uint16[codes, pixels]
+        Counts + 1 of each codeword, 0 where it has no hit.
+    price : int[codes]
+        What it costs to use a codeword, in 1 / ONE.
+    tile : (int, int)
+        Rows and columns of a tile.
+    """
+    counts = np.maximum(book.astype(np.int64) - 1, book > 0)
+    place = np.divmod(np.arange(tile[0] * tile[1]), tile[1])
+    sums = np.stack([counts.sum(axis=1), *(counts @ x for x in place)], axis=1)
+    hit = np.ascontiguousarray((book > 0).T.astype(np.int32))
+    shade = np.rint(ONE * np.log(np.maximum(np.arange(65537), 1))).astype(np.int32)
+    shades = np.ascontiguousarray(shade[book.T])
+    pixel = round(ONE * PIXEL)
+    fixed = (pixel * hit.sum(axis=0) + price).astype(np.int32)
+    weight = np.maximum(tiles.adc, 1).astype(np.int64)
+    own = [np.add.reduceat(weight * x, tiles.offsets[:-1]) for x in (1, *(x[tiles.pixel] for x in place))]
+    told = np.stack(own, axis=1) if len(weight) else np.zeros((0, 3), np.int64)
+    frame = np.repeat(np.arange(len(tiles.frame_offsets) - 1), np.diff(tiles.frame_offsets))
+    order = np.lexsort((told[:, 0], frame))
+    carried = np.zeros((around.n, 3), np.int64)
+    codes = np.empty(len(order), np.int32)
+    columns = (order, tiles.offsets, tiles.pixel, shade[tiles.adc.astype(np.int64) + 1], told)
+
+    def block(begin: int) -> None:
+        cost = np.empty(len(fixed), np.int32)
+        ends = tiles.frame_offsets[[begin, min(begin + _FRAMES, len(tiles.frame_offsets) - 1)]]
+        _choose(
+            *ends, *columns, around.cluster, around.charge, around.centre,
+            hit, shades, fixed, sums, pixel, carried, cost, codes,
+        )  # fmt: skip
+
+    on_all_cores(block, list(range(0, len(tiles.frame_offsets) - 1, _FRAMES)) or [0])
+    return codes
+
+
+@kernel
+def _choose(begin, end, order, offsets, pixel, shade, told, cluster, charge, centre,
+            hit, shades, fixed, sums, per_pixel, carried, cost, codes):  # type: ignore[no-untyped-def]  # fmt: skip
+    n = len(fixed)
+    for o in range(begin, end):
+        t = order[o]
+        for k in range(n):
+            cost[k] = fixed[k]
+        for i in range(offsets[t], offsets[t + 1]):
+            p, s = pixel[i], shade[i]
+            for k in range(n):
+                d = shades[p, k] - s
+                off = np.int32(np.int32(d * d * np.int32(_SHADE)) >> np.int32(20)) - np.int32(2 * per_pixel)
+                cost[k] += np.int32(per_pixel) + hit[p, k] * off
+        c, q, up, along = cluster[t], charge[t], centre[t, 0], centre[t, 1]
+        # what the cluster's sums are too large by, less this tile's
+        over_q = carried[c, 0] - told[t, 0]
+        over_y = carried[c, 1] - (ONE * told[t, 1] - up * told[t, 0])
+        over_x = carried[c, 2] - (ONE * told[t, 2] - along * told[t, 0])
+        best, least = 0, np.int64(1) << 62
+        for k in range(n):
+            if cost[k] < least:
+                e = _clip(ONE * (sums[k, 0] + over_q) // q)
+                y = _clip((ONE * sums[k, 1] - up * sums[k, 0] + over_y) // q)
+                x = _clip((ONE * sums[k, 2] - along * sums[k, 0] + over_x) // q)
+                whole = cost[k] + ((_CHARGE * e * e + _PLACE * (y * y + x * x)) >> 12)
+                if whole < least:
+                    best, least = k, whole
+        codes[t] = best
+        carried[c, 0] = sums[best, 0] + over_q
+        carried[c, 1] = ONE * sums[best, 1] - up * sums[best, 0] + over_y
+        carried[c, 2] = ONE * sums[best, 2] - along * sums[best, 0] + over_x
+
+
+@kernel
+def _clip(error):  # type: ignore[no-untyped-def]
+    return min(max(error, -_LARGEST), _LARGEST)
