@@ -56,8 +56,14 @@ class Codebook(nn.Module):
                     latents.cpu().numpy()
                 )
                 self.codes[:n] = torch.from_numpy(means.cluster_centers_).to(latents.dtype)
-        self.use.fill_(1.0)
-        self.sums.copy_(self.codes)
+        self.put(self.codes, torch.ones_like(self.use))
+
+    @torch.no_grad()
+    def put(self, codes: Tensor, use: Tensor) -> None:
+        """Begin at such codes, each used so often in a step."""
+        self.codes.copy_(codes)
+        self.use.copy_(use)
+        self.sums.copy_(self.codes * use[:, None])
 
     @torch.no_grad()
     def update(

@@ -1,0 +1,157 @@
+"""`PatchVQVAE`: tiles of the hit map, told by tokens of a codebook that a network learned.
+
+::
+
+    tiles ──► token of least cost ──► tokens (range-coded)           decoding is that of `PatchVQ`
+    cluster of each ──┘   └── pictures: the decoder, tabulated
+
+Fitting trains a vector-quantised variational autoencoder (`pixlab.networks.tiles`), whose decoder
+depends on the token alone. Its table, one picture in counts a token, is the codebook of a `PatchVQ`:
+what is saved decodes without torch and without floats. A token is chosen by what it does to the
+tile's pixels and to the charge and barycentre of its cluster (`pixlab.codecs.tile_choice`), the
+measure that the network was trained with.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import param
+from numpy.typing import NDArray
+
+from pixlab.codecs.patch_vq import PatchVQ, PatchVQModel, Tiles, cut
+from pixlab.codecs.tile_choice import CHARGE, ONE, PIXEL, PLACE, SHADE, choose, surroundings
+from pixlab.codecs.trained import LOG, Trained, TrainedModel, log_array
+from pixlab.digis import Digis
+from pixlab.errors import FormatError
+from pixlab.progress import Progress
+
+if TYPE_CHECKING:
+    from pixlab.networks.tiles import Examples
+
+__all__ = ["PatchVQVAE", "PatchVQVAEModel"]
+
+Array = NDArray[Any]
+_PARTS = ("pixel", "charge", "place", "shade", "bits")
+LOG_COLUMNS: tuple[str, ...] = ("epoch", *_PARTS, *(f"held_out_{k}" for k in _PARTS))
+LOG_COLUMNS += ("perplexity", "usage")
+_MOST_PRICE = 1 << 15
+
+
+class PatchVQVAE(Trained, PatchVQ):
+    """Vector quantisation of tiles with a learned encoder, codebook and decoder."""
+
+    key = "patch-vqvae"
+
+    rate_weight = param.Number(
+        default=0.1,
+        bounds=(0.0, 4.0),
+        doc="lambda: what a bit costs, where a wrong pixel costs 2",
+    )
+    width = param.Integer(default=128, bounds=(4, 1024), doc="hidden units of the network")
+    learning_rate = param.Number(default=3e-3, bounds=(1e-6, 1.0), doc="of Adam, at the start")
+
+    @property
+    def tile(self) -> tuple[int, int]:
+        """Rows and columns of a tile."""
+        return (self.tile_rows, self.tile_cols)
+
+    @property
+    def model_type(self) -> type[PatchVQModel]:
+        """What fitting gives."""
+        return PatchVQVAEModel
+
+    def choose(self, digis: Digis, arrays: Mapping[str, Array]) -> tuple[Tiles, Array]:
+        """The non-empty tiles of `digis` and the token of each: int32[tiles]."""
+        tiles = cut(digis, *self.tile)
+        around = surroundings(digis, tiles, self.tile)
+        return tiles, choose(tiles, around, arrays["codebook"], arrays["prices"], self.tile)
+
+    def learn_book(
+        self,
+        digis: Digis,
+        *,
+        progress: Progress | None = None,
+        checkpoint: Path | None = None,
+        device: str = "auto",
+        on_epoch: Callable[[list[dict[str, float]]], object] | None = None,
+    ) -> dict[str, Array]:
+        """Pictures by k-means, then what training makes of them: codebook, prices and log."""
+        import hashlib
+
+        import torch
+
+        from pixlab.networks.tiles import TileNetwork, TileTask, Weights
+        from pixlab.networks.training import device_of, one_thread, train
+
+        book = super().learn_book(digis)["codebook"]
+        examples = self._examples(digis)
+        seen = examples.logs[examples.logs >= 0]
+        top = float(np.log1p(digis.detector.adc_max))
+        with torch.random.fork_rng():
+            torch.manual_seed(self.seed)
+            network = TileNetwork(
+                self.tile, len(book), self.width, float(seen.mean()), top,
+                Weights(PIXEL, CHARGE, PLACE, SHADE),
+            )  # fmt: skip
+        free = {"codebook": book, "prices": np.zeros(len(book), np.uint16)}
+        use = np.bincount(self.choose(digis, free)[1], minlength=len(book)) + 0.5
+        digest = hashlib.sha256(examples.logs.tobytes()).hexdigest()[:16]
+        about = self.knobs() | {"data": digest}
+        with one_thread():
+            network.start(_as_examples(book, self.tile), use)
+            task = TileTask(
+                network, examples, rate_weight=self.rate_weight, epochs=self.epochs,
+                device=device_of(device),
+            )  # fmt: skip
+            log = train(task, self.plan_of(self.seed, checkpoint, about), progress, on_epoch)
+            on, counts = network.pictures()
+            bits = network.bits.detach().cpu().numpy()
+        counts = np.clip(np.rint(counts), 0, digis.detector.adc_max)
+        book = np.where(on, counts + 1, 0).astype(np.uint16)
+        prices = np.rint(ONE * self.rate_weight * bits).clip(0, _MOST_PRICE).astype(np.uint16)
+        order = np.lexsort((*book.T, book.sum(axis=1)))  # neighbours are alike, as contexts want it
+        return {"codebook": book[order], "prices": prices[order], LOG: log_array(log, LOG_COLUMNS)}
+
+    def _examples(self, digis: Digis) -> Examples:
+        """Tiles as the network sees them."""
+        from pixlab.networks.tiles import Examples
+
+        tiles = cut(digis, *self.tile)
+        around = surroundings(digis, tiles, self.tile)
+        logs = np.full((len(tiles.row), self.tile_rows * self.tile_cols), -1, np.float32)
+        which = np.repeat(np.arange(len(logs)), np.diff(tiles.offsets))
+        logs[which, tiles.pixel] = np.log1p(tiles.adc)
+        charge, centre = around.charge.astype(np.float32), around.centre.astype(np.float32) / ONE
+        return Examples(logs, charge, centre)
+
+
+class PatchVQVAEModel(PatchVQModel, TrainedModel):
+    """A fitted `PatchVQVAE`; ``arrays["prices"]`` is uint16[codes], what a token costs in 1/256."""
+
+    codec: PatchVQVAE
+
+    needs = (*PatchVQModel.needs, "prices", LOG)
+    log_columns = LOG_COLUMNS
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.check_log()
+        prices = self.arrays["prices"]
+        if prices.shape != (len(self.codebook),) or prices.dtype != np.uint16:
+            raise FormatError("the prices of the model are damaged")
+
+
+def _as_examples(book: Array, tile: tuple[int, int]) -> Examples:
+    """Pictures as tiles that are clusters of their own."""
+    from pixlab.networks.tiles import Examples
+
+    counts = np.maximum(book.astype(np.float32) - 1, 0)
+    charge = np.maximum(counts.sum(axis=1), 1)
+    place = np.stack(np.divmod(np.arange(book.shape[1]), tile[1]), axis=1)
+    centre = counts @ place.astype(np.float32) / charge[:, None]
+    logs = np.where(book > 0, np.log1p(counts), -1).astype(np.float32)
+    return Examples(logs, charge, centre)
