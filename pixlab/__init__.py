@@ -26,6 +26,7 @@ _EXPORTS = {
     "Lossless": "pixlab.codecs",
     "ScalarQuantizer": "pixlab.codecs",
     "PatchVQ": "pixlab.codecs",
+    "PatchVQVAE": "pixlab.codecs",
     "ClusterVQ": "pixlab.codecs",
     "ResidualVQ": "pixlab.codecs",
     "VQVAE": "pixlab.codecs",

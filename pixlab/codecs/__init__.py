@@ -16,6 +16,7 @@ from pixlab.codecs.foreign_root import Root, RootModel
 from pixlab.codecs.foreign_sz3 import SZ3, SZ3Model
 from pixlab.codecs.lossless import Lossless, LosslessModel
 from pixlab.codecs.patch_vq import PatchVQ, PatchVQModel
+from pixlab.codecs.patch_vqvae import PatchVQVAE, PatchVQVAEModel
 from pixlab.codecs.pca import PCA
 from pixlab.codecs.pretrained import path as pretrained_path
 from pixlab.codecs.pretrained import pretrained
@@ -35,6 +36,7 @@ __all__ += [
     "Blosc2",
     "Foreign",
     "Lzma",
+    "PatchVQVAE",
     "Pcodec",
     "ResidualVQ",
     "Root",
@@ -52,6 +54,7 @@ _MODELS: dict[str, tuple[type[Codec], type[Model]]] = {
     ClusterVQ.key: (ClusterVQ, ClusterVQModel),
     ResidualVQ.key: (ResidualVQ, ResidualVQModel),
     VQVAE.key: (VQVAE, VQVAEModel),
+    PatchVQVAE.key: (PatchVQVAE, PatchVQVAEModel),
     Autoencoder.key: (Autoencoder, AutoencoderModel),
     PCA.key: (PCA, LatentModel),
     Zstd.key: (Zstd, ForeignModel),
