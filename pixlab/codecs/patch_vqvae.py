@@ -110,9 +110,11 @@ class PatchVQVAE(Trained, PatchVQ):
             log = train(task, self.plan_of(self.seed, checkpoint, about), progress, on_epoch)
             on, counts = network.pictures()
             bits = network.bits.detach().cpu().numpy()
-        counts = np.clip(np.rint(counts), 0, digis.detector.adc_max)
-        book = np.where(on, counts + 1, 0).astype(np.uint16)
         prices = np.rint(ONE * self.rate_weight * bits).clip(0, _MOST_PRICE).astype(np.uint16)
+        book = _table(on, counts, digis.detector.adc_max)
+        tiles, codes = self.choose(digis, {"codebook": book, "prices": prices})
+        counts *= _scale(tiles, codes, examples.charge, book)[:, None]
+        book = _table(on, counts, digis.detector.adc_max)
         order = np.lexsort((*book.T, book.sum(axis=1)))  # neighbours are alike, as contexts want it
         return {"codebook": book[order], "prices": prices[order], LOG: log_array(log, LOG_COLUMNS)}
 
@@ -143,6 +145,22 @@ class PatchVQVAEModel(PatchVQModel, TrainedModel):
         prices = self.arrays["prices"]
         if prices.shape != (len(self.codebook),) or prices.dtype != np.uint16:
             raise FormatError("the prices of the model are damaged")
+
+
+def _table(on: Array, counts: Array, adc_max: int) -> NDArray[np.uint16]:
+    """Pictures as a model keeps them."""
+    return np.where(on, np.rint(counts).clip(0, adc_max) + 1, 0).astype(np.uint16)
+
+
+def _scale(tiles: Tiles, codes: Array, charge: Array, book: Array) -> NDArray[np.float64]:
+    """Of each picture, so that clusters get neither more nor less charge from it on average.
+
+    The least squares of relative errors are too small: they would rather be too low than too high.
+    """
+    own = np.add.reduceat(tiles.adc.astype(float), tiles.offsets[:-1])
+    told = np.maximum(book.astype(float) - 1, 0).sum(axis=1)[codes]
+    before, after = (np.bincount(codes, x / charge, minlength=len(book)) for x in (own, told))
+    return np.where(after > 0, before / np.where(after > 0, after, 1.0), 1.0)
 
 
 def _as_examples(book: Array, tile: tuple[int, int]) -> Examples:
