@@ -17,6 +17,7 @@ KNOBS = {
     "cluster-vq": {"target": "loose"},  # clusters that are drawn, and some that are kept
     "residual-vq": {"codebook_size": 16, "residual_size": 8},
     "vqvae": {"codebook_size": 16, "stages": 2, "width": 4, "epochs": 2},
+    "patch-vqvae": {"codebook_size": 16, "width": 8, "epochs": 2},
     "autoencoder": {"width": 8, "epochs": 2},
 }
 # codecs that also follow tracks

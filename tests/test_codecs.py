@@ -60,6 +60,10 @@ VARIANTS = {
         {"codebook_size": 12, "epochs": 2, "width": 4},
         {"codebook_size": 400, "stages": 2, "quantizer": "fsq", "epochs": 1, "target": "loose"},
     ],
+    "patch-vqvae": [
+        {"codebook_size": 8, "width": 8, "epochs": 2},
+        {"codebook_size": 300, "tile_rows": 3, "tile_cols": 7, "epochs": 1, "compact": True},
+    ],
 }
 CASES = [(key, knobs) for key in CODECS for knobs in VARIANTS[key]]
 LOSSLESS = {"lossless", "zstd", "lzma", "blosc2", "pcodec", "root"}
@@ -397,9 +401,10 @@ def test_patch_vq_improves_with_every_code():
     assert errors == sorted(errors, reverse=True)
 
 
-def test_patch_vq_keeps_every_tile_that_is_hit():
+@pytest.mark.parametrize(("key", "knobs"), [("patch-vq", {}), ("patch-vqvae", {"epochs": 2})])
+def test_tiles_that_are_hit_are_all_kept(key, knobs):
     digis = pixlab.samples.load("phase1-pu60")[0]
-    model = make_codec("patch-vq", codebook_size=2).fit(digis)
+    model = make_codec(key, codebook_size=2, **knobs).fit(digis)
 
     def tiles(d):
         return np.unique(np.stack([d.module, d.row // 4, d.col // 4]), axis=1).tolist()

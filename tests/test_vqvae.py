@@ -15,7 +15,7 @@ from click.testing import CliRunner
 
 import pixlab
 from pixlab.cli import main
-from pixlab.codecs import Autoencoder, load_model, make_codec
+from pixlab.codecs import Autoencoder, PatchVQVAE, load_model, make_codec
 from pixlab.codecs.conditioner import BINS, Conditioner, bins_of, learn_edges
 from pixlab.codecs.latents import read_tokens, write_tokens
 from pixlab.codecs.layers import Layers, to_arrays
@@ -185,8 +185,8 @@ def test_the_log_is_a_table_and_a_plot(model):
 
 @pytest.mark.parametrize(
     "codec",
-    [VQVAE(**SMALL), Autoencoder(latents=2, width=4, epochs=4)],
-    ids=["vqvae", "autoencoder"],
+    [VQVAE(**SMALL), Autoencoder(latents=2, width=4, epochs=4), PatchVQVAE(**SMALL)],
+    ids=["vqvae", "autoencoder", "patch-vqvae"],
 )
 def test_a_training_that_stops_goes_on_where_it_was(codec, digis, tmp_path):
     checkpoint = tmp_path / "training"
@@ -268,7 +268,7 @@ def test_where_there_is_nothing_to_learn():
         VQVAE(**SMALL).fit(single)
     with pytest.raises(PixlabError, match="no GPU"):
         VQVAE(**SMALL).fit(random_digis(), device="cuda")
-    for codec in (VQVAE(), Autoencoder(), make_codec("pca")):
+    for codec in (VQVAE(), Autoencoder(), PatchVQVAE(), make_codec("pca")):
         with pytest.raises(PixlabError, match="no digi to learn"):
             codec.fit(pixlab.Digis.empty("phase1", 2))
 

@@ -55,7 +55,9 @@ def surroundings(digis: Digis, tiles: Tiles, tile: tuple[int, int]) -> Around:
     main = np.maximum.reduceat(first, tiles.offsets[:-1]) & 0xFFFFFFFF if n else first
     moments = [np.bincount(label, weight * x, minlength=n).astype(np.int64) for x in place]
     corners = (tiles.row.astype(np.int64) * tile[0], tiles.col.astype(np.int64) * tile[1])
-    centre = [ONE * m[main] // charge[main] - ONE * x for m, x in zip(moments, corners, strict=True)]
+    centre = [
+        ONE * m[main] // charge[main] - ONE * x for m, x in zip(moments, corners, strict=True)
+    ]
     return Around(main, n, np.maximum(charge[main], _FAINTEST), np.stack(centre, axis=1))
 
 
@@ -82,7 +84,10 @@ def choose(tiles: Tiles, around: Around, book: Array, price: Array, tile: tuple[
     pixel = round(ONE * PIXEL)
     fixed = (pixel * hit.sum(axis=0) + price).astype(np.int32)
     weight = np.maximum(tiles.adc, 1).astype(np.int64)
-    own = [np.add.reduceat(weight * x, tiles.offsets[:-1]) for x in (1, *(x[tiles.pixel] for x in place))]
+    own = [
+        np.add.reduceat(weight * x, tiles.offsets[:-1])
+        for x in (1, *(x[tiles.pixel] for x in place))
+    ]
     told = np.stack(own, axis=1) if len(weight) else np.zeros((0, 3), np.int64)
     frame = np.repeat(np.arange(len(tiles.frame_offsets) - 1), np.diff(tiles.frame_offsets))
     order = np.lexsort((told[:, 0], frame))
@@ -114,7 +119,9 @@ def _choose(begin, end, order, offsets, pixel, shade, told, cluster, charge, cen
             p, s = pixel[i], shade[i]
             for k in range(n):
                 d = shades[p, k] - s
-                off = np.int32(np.int32(d * d * np.int32(_SHADE)) >> np.int32(20)) - np.int32(2 * per_pixel)
+                off = np.int32(np.int32(d * d * np.int32(_SHADE)) >> np.int32(20)) - np.int32(
+                    2 * per_pixel
+                )
                 cost[k] += np.int32(per_pixel) + hit[p, k] * off
         c, q, up, along = cluster[t], charge[t], centre[t, 0], centre[t, 1]
         # what the cluster's sums are too large by, less this tile's

@@ -81,7 +81,13 @@ class TileNetwork(nn.Module):
     places: Tensor
 
     def __init__(
-        self, tile: tuple[int, int], size: int, width: int, middle: float, top: float, weights: Weights
+        self,
+        tile: tuple[int, int],
+        size: int,
+        width: int,
+        middle: float,
+        top: float,
+        weights: Weights,
     ) -> None:
         super().__init__()
         self.pixels, self.middle, self.top, self.weights = tile[0] * tile[1], middle, top, weights
@@ -129,9 +135,7 @@ class TileNetwork(nn.Module):
         counts = sure * torch.expm1(logs)
         return _Sums(*(counts @ self.places).unbind(dim=1))
 
-    def errors(
-        self, examples: tuple[Tensor, ...], mask: Tensor, logs: Tensor
-    ) -> dict[str, Tensor]:
+    def errors(self, examples: tuple[Tensor, ...], mask: Tensor, logs: Tensor) -> dict[str, Tensor]:
         """What the pictures cost that are read for tiles, one for each: [n]."""
         wanted, charge, centre = examples
         hit = (wanted >= 0).float()
@@ -179,7 +183,13 @@ class TileNetwork(nn.Module):
         ]
         empty = w.pixel * nn.functional.softplus(mask).sum(dim=1)
         left = torch.cat([*plain, torch.stack(square, dim=1), torch.ones_like(q)[:, None]], dim=1)
-        right = [-w.pixel * mask, logs**2, logs, torch.ones_like(logs), torch.stack(of_pictures, dim=1)]
+        right = [
+            -w.pixel * mask,
+            logs**2,
+            logs,
+            torch.ones_like(logs),
+            torch.stack(of_pictures, dim=1),
+        ]
         return left @ torch.cat([*right, empty[:, None]], dim=1).T
 
     @torch.no_grad()
@@ -239,9 +249,7 @@ class TileTask(Task):
             which = order[begin : begin + _BATCH]
             yield tuple(torch.from_numpy(x[which]).to(self._device) for x in self._examples)
 
-    def loss(
-        self, batch: tuple[Tensor, ...], epoch: int
-    ) -> tuple[Tensor, dict[str, float], int]:
+    def loss(self, batch: tuple[Tensor, ...], epoch: int) -> tuple[Tensor, dict[str, float], int]:
         """Errors + lambda bits + commitment; the code is the one that costs least."""
         net, settles = self.network, epoch >= self._exact_from
         codes, bits, n = net.codes, net.bits, len(batch[0])
