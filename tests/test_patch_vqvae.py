@@ -8,7 +8,7 @@ import pytest
 import pixlab
 from pixlab.codecs import PatchVQ, PatchVQVAE
 from pixlab.codecs.patch_vq import cut
-from pixlab.codecs.tile_choice import CHARGE, ONE, PIXEL, PLACE, SHADE, choose, surroundings
+from pixlab.codecs.tile_choice import BRIDGE, CHARGE, ONE, PIXEL, PLACE, SHADE, choose, surroundings
 from pixlab.errors import FormatError
 from pixlab.plots import training
 from tests.helpers import random_digis
@@ -39,6 +39,13 @@ def _costs(digis, book, price, tile, tokens):
     counts = np.where(book > 0, np.maximum(book.astype(float) - 1, 1), 0)
     y, x = np.divmod(np.arange(book.shape[1]), tile[1])
     costs = np.zeros((len(own), len(book)))
+    tile_of = np.empty(digis.n_digis, int)
+    tile_of[tiles.digi] = np.repeat(np.arange(len(own)), np.diff(tiles.offsets))
+    frame_of = np.empty(digis.n_digis, int)
+    frame_of[tiles.digi] = frame[tile_of[tiles.digi]]
+    where = zip(frame_of, digis.row.tolist(), digis.col.tolist(), strict=True)
+    table = dict(zip(where, tile_of, strict=True))
+    steps = [(a, b) for a in (-1, 0, 1) for b in (-1, 0, 1)]
     for t in np.lexsort((own, frame)):
         of = tiles.digi[tiles.offsets[t] : tiles.offsets[t + 1]]
         c = max(clusters.label[of], key=lambda c: (sums[c, 0], c))
@@ -51,6 +58,10 @@ def _costs(digis, book, price, tile, tokens):
         shade = np.log(np.where(both, book, 1)) - np.log(np.where(both, picture, 1))
         moved = (off[:, 1:] - centre * off[:, :1]) / charge
         costs[t] = price / ONE + PIXEL * ((book > 0) != (picture > 0)).sum(axis=1)
+        for pixel, i in zip(tiles.pixel[tiles.offsets[t] : tiles.offsets[t + 1]], of, strict=True):
+            near = [(frame_of[i], int(digis.row[i]) + a, int(digis.col[i]) + b) for a, b in steps]
+            if any(table.get(at, t) != t for at in near):
+                costs[t] += BRIDGE * (book[:, pixel] == 0)
         costs[t] += SHADE * (shade**2).sum(axis=1)
         costs[t] += CHARGE * (off[:, 0] / charge) ** 2 + PLACE * (moved**2).sum(axis=1)
         told[c] = off[tokens[t]]
@@ -79,7 +90,8 @@ def test_the_networks_product_is_the_sum_of_its_errors():
     network = TileNetwork((3, 5), 20, 8, 4.0, 5.5, Weights(PIXEL, CHARGE, PLACE, SHADE))
     hit = torch.rand(50, 15) < 0.3
     logs = torch.where(hit, 5 * torch.rand(50, 15), -1.0)
-    batch = (logs, torch.rand(50) * 500 + 100, 4 * torch.rand(50, 2))
+    lost = 1 + 2 * (torch.rand(50, 15) < 0.5)
+    batch = (logs, lost, torch.rand(50) * 500 + 100, 4 * torch.rand(50, 2))
     mask, read = torch.randn(20, 15), 5 * torch.rand(20, 15)
     found = network.costs(batch, mask, read)
     for k in range(20):

@@ -23,7 +23,7 @@ import param
 from numpy.typing import NDArray
 
 from pixlab.codecs.patch_vq import PatchVQ, PatchVQModel, Tiles, cut
-from pixlab.codecs.tile_choice import CHARGE, ONE, PIXEL, PLACE, SHADE, choose, surroundings
+from pixlab.codecs.tile_choice import BRIDGE, CHARGE, ONE, PIXEL, PLACE, SHADE, choose, surroundings
 from pixlab.codecs.trained import LOG, Trained, TrainedModel, log_array
 from pixlab.digis import Digis
 from pixlab.errors import FormatError
@@ -39,6 +39,7 @@ _PARTS = ("pixel", "charge", "place", "shade", "bits")
 LOG_COLUMNS: tuple[str, ...] = ("epoch", *_PARTS, *(f"held_out_{k}" for k in _PARTS))
 LOG_COLUMNS += ("perplexity", "usage")
 _MOST_PRICE = 1 << 15
+_ROUNDS = 4  # of scaling
 
 
 class PatchVQVAE(Trained, PatchVQ):
@@ -49,7 +50,7 @@ class PatchVQVAE(Trained, PatchVQ):
     rate_weight = param.Number(
         default=0.1,
         bounds=(0.0, 4.0),
-        doc="lambda: what a bit costs, where a wrong pixel costs 2",
+        doc="lambda: what a bit costs, where a wrong pixel costs 3",
     )
     width = param.Integer(default=128, bounds=(4, 1024), doc="hidden units of the network")
     learning_rate = param.Number(default=3e-3, bounds=(1e-6, 1.0), doc="of Adam, at the start")
@@ -112,9 +113,10 @@ class PatchVQVAE(Trained, PatchVQ):
             bits = network.bits.detach().cpu().numpy()
         prices = np.rint(ONE * self.rate_weight * bits).clip(0, _MOST_PRICE).astype(np.uint16)
         book = _table(on, counts, digis.detector.adc_max)
-        tiles, codes = self.choose(digis, {"codebook": book, "prices": prices})
-        counts *= _scale(tiles, codes, examples.charge, book)[:, None]
-        book = _table(on, counts, digis.detector.adc_max)
+        for _ in range(_ROUNDS):  # other tiles choose a picture that was scaled
+            tiles, codes = self.choose(digis, {"codebook": book, "prices": prices})
+            counts *= _scale(tiles, codes, examples.charge, book)[:, None]
+            book = _table(on, counts, digis.detector.adc_max)
         order = np.lexsort((*book.T, book.sum(axis=1)))  # neighbours are alike, as contexts want it
         return {"codebook": book[order], "prices": prices[order], LOG: log_array(log, LOG_COLUMNS)}
 
@@ -127,8 +129,10 @@ class PatchVQVAE(Trained, PatchVQ):
         logs = np.full((len(tiles.row), self.tile_rows * self.tile_cols), -1, np.float32)
         which = np.repeat(np.arange(len(logs)), np.diff(tiles.offsets))
         logs[which, tiles.pixel] = np.log1p(tiles.adc)
+        lost = np.ones_like(logs)
+        lost[which, tiles.pixel] += around.bridge * (BRIDGE / PIXEL)
         charge, centre = around.charge.astype(np.float32), around.centre.astype(np.float32) / ONE
-        return Examples(logs, charge, centre)
+        return Examples(logs, lost, charge, centre)
 
 
 class PatchVQVAEModel(PatchVQModel, TrainedModel):
@@ -172,4 +176,4 @@ def _as_examples(book: Array, tile: tuple[int, int]) -> Examples:
     place = np.stack(np.divmod(np.arange(book.shape[1]), tile[1]), axis=1)
     centre = counts @ place.astype(np.float32) / charge[:, None]
     logs = np.where(book > 0, np.log1p(counts), -1).astype(np.float32)
-    return Examples(logs, charge, centre)
+    return Examples(logs, np.ones_like(logs), charge, centre)

@@ -1,6 +1,7 @@
 """Which codeword tells a tile best: by its pixels, and by what becomes of the tile's cluster.
 
-A pixel too many or too few costs `PIXEL`, a cluster whose charge is off by all of it `CHARGE`, one
+A pixel too many or too few costs `PIXEL`, and `BRIDGE` more if it is lost and touches a pixel of another
+tile, as clusters split where those are missing. A cluster whose charge is off by all of it `CHARGE`, one
 whose barycentre is off by a pixel `PLACE`, a pixel whose count is off by a factor of e `SHADE`; the
 last three grow with the square. The tiles of a cluster are told one after another, the largest
 last, and each makes up for what those before it did to charge and barycentre. All of it is in
@@ -20,10 +21,10 @@ from pixlab.codecs.patch_vq import Tiles
 from pixlab.digis import Digis
 from pixlab.jit import kernel
 
-__all__ = ["CHARGE", "ONE", "PIXEL", "PLACE", "SHADE", "Around", "choose", "surroundings"]
+__all__ = ["BRIDGE", "CHARGE", "ONE", "PIXEL", "PLACE", "SHADE", "Around", "choose", "surroundings"]
 
 Array = NDArray[Any]
-PIXEL, CHARGE, PLACE, SHADE = 2.0, 11.0, 6.0, 0.03
+PIXEL, BRIDGE, CHARGE, PLACE, SHADE = 3.0, 3.0, 14.0, 10.0, 0.03
 ONE = 256  # of costs, of shares of a charge, of pixels, of logarithms
 _FAINTEST = 8  # counts that a cluster has at least
 _LARGEST = 1 << 14  # of an error, in 1 / ONE
@@ -36,13 +37,14 @@ class Around(NamedTuple):
 
     ``cluster``: int64[tiles], its index; ``n``: how many there are; ``charge``: int64[tiles], its
     counts; ``centre``: int64[tiles, 2], its barycentre in rows and columns from the tile's first
-    pixel, in 1 / ONE pixel.
+    pixel, in 1 / ONE pixel; ``bridge``: bool[hits], whether a hit touches one of another tile.
     """
 
     cluster: Array
     n: int
     charge: Array
     centre: Array
+    bridge: Array
 
 
 def surroundings(digis: Digis, tiles: Tiles, tile: tuple[int, int]) -> Around:
@@ -58,7 +60,32 @@ def surroundings(digis: Digis, tiles: Tiles, tile: tuple[int, int]) -> Around:
     centre = [
         ONE * m[main] // charge[main] - ONE * x for m, x in zip(moments, corners, strict=True)
     ]
-    return Around(main, n, np.maximum(charge[main], _FAINTEST), np.stack(centre, axis=1))
+    bridge = np.zeros(digis.n_digis, np.bool_)
+    _find_bridges(digis.frames.offsets, digis.row, digis.col, *tile, bridge)
+    counts = np.maximum(charge[main], _FAINTEST)
+    return Around(main, n, counts, np.stack(centre, axis=1), bridge[tiles.digi])
+
+
+@kernel
+def _find_bridges(offsets, row, col, tile_rows, tile_cols, bridge):  # type: ignore[no-untyped-def]
+    for f in range(len(offsets) - 1):
+        begin, end = offsets[f], offsets[f + 1]
+        for i in range(begin, end):
+            r, c = np.int64(row[i]), np.int64(col[i])
+            for near in range(r - 1, r + 2):
+                low, high = begin, end  # of the first digi at (near, c - 1) or after it
+                while low < high:
+                    middle = (low + high) // 2
+                    y, x = np.int64(row[middle]), np.int64(col[middle])
+                    if y < near or (y == near and x < c - 1):
+                        low = middle + 1
+                    else:
+                        high = middle
+                while low < end and np.int64(row[low]) == near and np.int64(col[low]) <= c + 1:
+                    same = near // tile_rows == r // tile_rows
+                    if not same or np.int64(col[low]) // tile_cols != c // tile_cols:
+                        bridge[i] = True
+                    low += 1
 
 
 def choose(tiles: Tiles, around: Around, book: Array, price: Array, tile: tuple[int, int]) -> Array:
@@ -81,7 +108,7 @@ def choose(tiles: Tiles, around: Around, book: Array, price: Array, tile: tuple[
     hit = np.ascontiguousarray((book > 0).T.astype(np.int32))
     shade = np.rint(ONE * np.log(np.maximum(np.arange(65537), 1))).astype(np.int32)
     shades = np.ascontiguousarray(shade[book.T])
-    pixel = round(ONE * PIXEL)
+    pixel, more = round(ONE * PIXEL), round(ONE * BRIDGE)
     fixed = (pixel * hit.sum(axis=0) + price).astype(np.int32)
     weight = np.maximum(tiles.adc, 1).astype(np.int64)
     own = [
@@ -93,14 +120,16 @@ def choose(tiles: Tiles, around: Around, book: Array, price: Array, tile: tuple[
     order = np.lexsort((told[:, 0], frame))
     carried = np.zeros((around.n, 3), np.int64)
     codes = np.empty(len(order), np.int32)
-    columns = (order, tiles.offsets, tiles.pixel, shade[tiles.adc.astype(np.int64) + 1], told)
+    shade_of = shade[tiles.adc.astype(np.int64) + 1]
+    lost = (pixel + more * around.bridge).astype(np.int32)
+    columns = (order, tiles.offsets, tiles.pixel, shade_of, lost, told)
 
     def block(begin: int) -> None:
         cost = np.empty(len(fixed), np.int32)
         ends = tiles.frame_offsets[[begin, min(begin + _FRAMES, len(tiles.frame_offsets) - 1)]]
         _choose(
             *ends, *columns, around.cluster, around.charge, around.centre,
-            hit, shades, fixed, sums, pixel, carried, cost, codes,
+            hit, shades, fixed, sums, np.int32(pixel), carried, cost, codes,
         )  # fmt: skip
 
     on_all_cores(block, list(range(0, len(tiles.frame_offsets) - 1, _FRAMES)) or [0])
@@ -108,7 +137,7 @@ def choose(tiles: Tiles, around: Around, book: Array, price: Array, tile: tuple[
 
 
 @kernel
-def _choose(begin, end, order, offsets, pixel, shade, told, cluster, charge, centre,
+def _choose(begin, end, order, offsets, pixel, shade, lost, told, cluster, charge, centre,
             hit, shades, fixed, sums, per_pixel, carried, cost, codes):  # type: ignore[no-untyped-def]  # fmt: skip
     n = len(fixed)
     for o in range(begin, end):
@@ -117,12 +146,11 @@ def _choose(begin, end, order, offsets, pixel, shade, told, cluster, charge, cen
             cost[k] = fixed[k]
         for i in range(offsets[t], offsets[t + 1]):
             p, s = pixel[i], shade[i]
+            lose = lost[i]
             for k in range(n):
                 d = shades[p, k] - s
-                off = np.int32(np.int32(d * d * np.int32(_SHADE)) >> np.int32(20)) - np.int32(
-                    2 * per_pixel
-                )
-                cost[k] += np.int32(per_pixel) + hit[p, k] * off
+                off = np.int32(np.int32(d * d * np.int32(_SHADE)) >> np.int32(20))
+                cost[k] += lose + hit[p, k] * (off - lose - per_pixel)
         c, q, up, along = cluster[t], charge[t], centre[t, 0], centre[t, 1]
         # what the cluster's sums are too large by, less this tile's
         over_q = carried[c, 0] - told[t, 0]

@@ -45,12 +45,14 @@ class Weights(NamedTuple):
 class Examples(NamedTuple):
     """Tiles, and the cluster of each.
 
-    ``logs``: float32[n, pixels], log of counts + 1, -1 where there is no hit; ``charge``:
+    ``logs``: float32[n, pixels], log of counts + 1, -1 where there is no hit; ``lost``:
+    float32[n, pixels], how many times as much as a wrong pixel a lost one costs; ``charge``:
     float32[n], counts of the cluster; ``centre``: float32[n, 2], its barycentre from the tile's
     first pixel.
     """
 
     logs: NDArray[np.float32]
+    lost: NDArray[np.float32]
     charge: NDArray[np.float32]
     centre: NDArray[np.float32]
 
@@ -92,7 +94,9 @@ class TileNetwork(nn.Module):
         super().__init__()
         self.pixels, self.middle, self.top, self.weights = tile[0] * tile[1], middle, top, weights
         n = 2 * self.pixels
-        self.encoder = nn.Sequential(nn.Linear(n + 3, width), nn.ReLU(), nn.Linear(width, n))
+        self.encoder = nn.Sequential(
+            nn.Linear(n + self.pixels + 3, width), nn.ReLU(), nn.Linear(width, n)
+        )
         self.decoder = nn.Sequential(
             nn.Linear(n, width), nn.ReLU(), nn.Linear(width, width), nn.ReLU(), nn.Linear(width, n)
         )
@@ -116,12 +120,12 @@ class TileNetwork(nn.Module):
         """Length of each code in the prior: [codes]."""
         return torch.log_softmax(self.prior, dim=0) / -math.log(2)
 
-    def encode(self, logs: Tensor, charge: Tensor, centre: Tensor) -> Tensor:
+    def encode(self, logs: Tensor, lost: Tensor, charge: Tensor, centre: Tensor) -> Tensor:
         """Latents of tiles: [n, 2 pixels]."""
         hit = (logs >= 0).float()
         plain = torch.cat([hit, hit * (logs - self.middle)], dim=1)
-        around = torch.cat([torch.log(charge)[:, None] - self.middle, centre / 4], dim=1)
-        return plain + self.encoder(torch.cat([plain, around], dim=1))
+        around = [torch.log(charge)[:, None] - self.middle, centre / 4, hit * (lost - 1)]
+        return plain + self.encoder(torch.cat([plain, *around], dim=1))
 
     def decode(self, latent: Tensor) -> tuple[Tensor, Tensor]:
         """Logits of the mask, and log counts, of latents: [n, pixels] each."""
@@ -137,9 +141,11 @@ class TileNetwork(nn.Module):
 
     def errors(self, examples: tuple[Tensor, ...], mask: Tensor, logs: Tensor) -> dict[str, Tensor]:
         """What the pictures cost that are read for tiles, one for each: [n]."""
-        wanted, charge, centre = examples
+        wanted, lost, charge, centre = examples
         hit = (wanted >= 0).float()
-        bce = nn.functional.binary_cross_entropy_with_logits(mask, hit, reduction="none")
+        bce = nn.functional.binary_cross_entropy_with_logits(
+            mask, hit, lost * hit + 1 - hit, reduction="none"
+        )
         own = torch.expm1(wanted.clamp(min=0)) @ self.places
         off = (torch.stack(self.sums(mask, logs), dim=1) - own) / charge[:, None]
         place = off[:, 1:] - centre * off[:, :1]
@@ -154,13 +160,19 @@ class TileNetwork(nn.Module):
     @torch.no_grad()
     def costs(self, examples: tuple[Tensor, ...], mask: Tensor, logs: Tensor) -> Tensor:
         """The sum of `errors` of each tile read as each picture, as one product: [n, pictures]."""
-        wanted, charge, centre = examples
+        wanted, lost, charge, centre = examples
         hit, w = (wanted >= 0).float(), self.weights
         q, y, x = (torch.expm1(wanted.clamp(min=0)) @ self.places / charge[:, None]).unbind(dim=1)
         up, along = centre.unbind(dim=1)
         y, x = y - up * q, x - along * q
         a, c = w.charge / charge, w.place / charge  # of moments that are not over the charge yet
-        plain = [hit, w.shade * hit, -2 * w.shade * hit * wanted, w.shade * hit * wanted**2]
+        plain = [
+            hit,
+            hit * (lost - 1),
+            w.shade * hit,
+            -2 * w.shade * hit * wanted,
+            w.shade * hit * wanted**2,
+        ]
         square = [
             (w.charge + w.place * (up**2 + along**2)) / charge**2,
             w.place / charge**2,
@@ -185,6 +197,7 @@ class TileNetwork(nn.Module):
         left = torch.cat([*plain, torch.stack(square, dim=1), torch.ones_like(q)[:, None]], dim=1)
         right = [
             -w.pixel * mask,
+            w.pixel * nn.functional.softplus(-mask),
             logs**2,
             logs,
             torch.ones_like(logs),
