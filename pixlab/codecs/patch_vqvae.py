@@ -174,6 +174,6 @@ def _as_examples(book: Array, tile: tuple[int, int]) -> Examples:
     counts = np.maximum(book.astype(np.float32) - 1, 0)
     charge = np.maximum(counts.sum(axis=1), 1)
     place = np.stack(np.divmod(np.arange(book.shape[1]), tile[1]), axis=1)
-    centre = counts @ place.astype(np.float32) / charge[:, None]
+    centre = (counts @ place / charge[:, None]).astype(np.float32)
     logs = np.where(book > 0, np.log1p(counts), -1).astype(np.float32)
     return Examples(logs, np.ones_like(logs), charge, centre)

@@ -111,11 +111,8 @@ def choose(tiles: Tiles, around: Around, book: Array, price: Array, tile: tuple[
     pixel, more = round(ONE * PIXEL), round(ONE * BRIDGE)
     fixed = (pixel * hit.sum(axis=0) + price).astype(np.int32)
     weight = np.maximum(tiles.adc, 1).astype(np.int64)
-    own = [
-        np.add.reduceat(weight * x, tiles.offsets[:-1])
-        for x in (1, *(x[tiles.pixel] for x in place))
-    ]
-    told = np.stack(own, axis=1) if len(weight) else np.zeros((0, 3), np.int64)
+    own = [weight, *(weight * x[tiles.pixel] for x in place)]
+    told = np.stack([np.add.reduceat(x, tiles.offsets[:-1]) for x in own], axis=1)
     frame = np.repeat(np.arange(len(tiles.frame_offsets) - 1), np.diff(tiles.frame_offsets))
     order = np.lexsort((told[:, 0], frame))
     carried = np.zeros((around.n, 3), np.int64)
@@ -137,16 +134,17 @@ def choose(tiles: Tiles, around: Around, book: Array, price: Array, tile: tuple[
 
 
 @kernel
-def _choose(begin, end, order, offsets, pixel, shade, lost, told, cluster, charge, centre,
-            hit, shades, fixed, sums, per_pixel, carried, cost, codes):  # type: ignore[no-untyped-def]  # fmt: skip
+def _choose(  # type: ignore[no-untyped-def]
+    begin, end, order, offsets, pixel, shade, lost, told, cluster, charge, centre,
+    hit, shades, fixed, sums, per_pixel, carried, cost, codes,
+):  # fmt: skip
     n = len(fixed)
     for o in range(begin, end):
         t = order[o]
         for k in range(n):
             cost[k] = fixed[k]
         for i in range(offsets[t], offsets[t + 1]):
-            p, s = pixel[i], shade[i]
-            lose = lost[i]
+            p, s, lose = pixel[i], shade[i], lost[i]
             for k in range(n):
                 d = shades[p, k] - s
                 off = np.int32(np.int32(d * d * np.int32(_SHADE)) >> np.int32(20))

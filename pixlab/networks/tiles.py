@@ -101,8 +101,8 @@ class TileNetwork(nn.Module):
             nn.Linear(n, width), nn.ReLU(), nn.Linear(width, width), nn.ReLU(), nn.Linear(width, n)
         )
         for last in (self.encoder[-1], self.decoder[-1]):
-            nn.init.zeros_(last.weight)
-            nn.init.zeros_(last.bias)
+            for weights_or_bias in last.parameters():
+                nn.init.zeros_(weights_or_bias)
         self.book = Codebook(size, n)
         self.moved = nn.Parameter(torch.zeros(size, n))  # of codes, by the gradient
         self.prior = nn.Parameter(torch.zeros(size))
@@ -206,7 +206,7 @@ class TileNetwork(nn.Module):
         return left @ torch.cat([*right, empty[:, None]], dim=1).T
 
     @torch.no_grad()
-    def start(self, pictures: Examples, use: NDArray[np.float64]) -> None:
+    def start(self, pictures: Examples, use: NDArray[np.floating]) -> None:
         """Begin with codes that stand for pictures, used in such shares."""
         codes = self.encode(*(torch.from_numpy(x) for x in pictures))
         share = torch.from_numpy(use / use.sum()).float()
