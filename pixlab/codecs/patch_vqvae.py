@@ -131,8 +131,8 @@ class PatchVQVAE(Trained, PatchVQ):
         logs[which, tiles.pixel] = np.log1p(tiles.adc)
         lost = np.ones_like(logs)
         lost[which, tiles.pixel] += around.bridge * (BRIDGE / PIXEL)
-        charge, centre = around.charge.astype(np.float32), around.centre.astype(np.float32) / ONE
-        return Examples(logs, lost, charge, centre)
+        centre = (around.centre / ONE).astype(np.float32)
+        return Examples(logs, lost, around.charge.astype(np.float32), centre)
 
 
 class PatchVQVAEModel(PatchVQModel, TrainedModel):
