@@ -166,7 +166,7 @@ class PatchVQModel(ContextModel):
     def tokens(self, digis: Digis) -> tuple[Tiles, Array]:
         """The non-empty tiles of `digis` and the index of each one's codeword: int32[tiles]."""
         self.check(digis)
-        return self.codec.choose(digis, self.arrays)
+        return self.codec.choose(digis, {**self.arrays, "codebook": self.codebook})
 
     def usage(self, digis: Digis) -> list[CodeUsage]:
         """How often each codeword is chosen; its picture is in counts."""
