@@ -112,7 +112,7 @@ def test_completion_knows_codecs_and_their_knobs():
         return [text.split(",")[1] for text in shown.splitlines()]
 
     assert complete("pixlab comp") == ["compress", "compare"]
-    assert complete("pixlab fit patch") == ["patch-vq"]
+    assert complete("pixlab fit patch") == ["patch-vq", "patch-vqvae"]
     assert "--codebook-size" in complete("pixlab fit patch-vq --code")
 
 
