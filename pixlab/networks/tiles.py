@@ -273,7 +273,7 @@ class TileTask(Task):
             latent = net.encode(*batch)
             commitment = _COMMITMENT * ((latent - code.detach()) ** 2).sum()
             code = latent + (code - latent).detach()  # gradients go straight through
-            self._seen = (latent.detach(), index)
+            self._seen = (latent.detach(), index) if net.training else None
         parts = {k: v.sum() for k, v in net.errors(batch, *net.decode(code)).items()}
         parts["bits"] = bits[index].sum()
         told = sum(v for k, v in parts.items() if k != "bits") + self._rate_weight * parts["bits"]
