@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import pixlab
 from pixlab import samples
-from pixlab.codecs import VQVAE, ClusterVQ
+from pixlab.codecs import VQVAE, ClusterVQ, PatchVQVAE
 from pixlab.progress import progress_bar
 from pixlab.study import default_codecs
 
@@ -17,7 +17,7 @@ SAMPLE = "phase1-pu60"
 
 def main() -> None:
     """Fit on the first half of the sample, measure on the second, and write the table."""
-    codecs = [*default_codecs(), ClusterVQ(effort="max"), VQVAE()]
+    codecs = [*default_codecs(), ClusterVQ(effort="max"), VQVAE(), PatchVQVAE()]
     with progress_bar("sweep") as progress:
         made = pixlab.sweep(
             samples.path(SAMPLE), codecs, out=samples.sweep_path(), source=SAMPLE, progress=progress

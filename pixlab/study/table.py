@@ -150,8 +150,8 @@ class Sweep:
         metadata = {**(arrow.schema.metadata or {}), _METADATA: json.dumps(about).encode()}
         with atomic(Path(path)) as temporary:
             pq.write_table(
-                arrow.replace_schema_metadata(metadata), temporary, compression="zstd",
-                compression_level=15,
+                arrow.replace_schema_metadata(metadata), temporary, compression="brotli",
+                compression_level=10,
             )  # fmt: skip
 
     @staticmethod
