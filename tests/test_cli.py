@@ -590,7 +590,7 @@ def test_the_table_of_a_sweep_fits_the_terminal(monkeypatch, capsys, columns):
     assert max(map(len, lines)) <= columns
     assert "…" not in "".join(lines)
     tiles = int((shipped.table["codec"] == "patch-vq").sum())
-    assert sum(line.strip().startswith("patch-vq") for line in lines) == tiles > 1
+    assert sum(line.strip().startswith("patch-vq ") for line in lines) == tiles > 1
     assert any("Mdigi/s" in line for line in lines) == (columns > 100)
 
 
