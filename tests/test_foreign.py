@@ -55,7 +55,7 @@ def test_baler_is_not_taken_for_the_other_package_of_its_name(tmp_path, monkeypa
     (tmp_path / "baler.py").write_text("raise ImportError")
     monkeypatch.syspath_prepend(tmp_path)
     assert not CODECS["baler"].installed()
-    with pytest.raises(PixlabError, match=r"needs Baler 1.4.*docs/study.md"):
+    with pytest.raises(PixlabError, match=r"needs Baler 1.4.*docs/vqvae.md"):
         make_codec("baler").fit(random_digis(n_digis=5))
 
 

@@ -94,7 +94,7 @@ class Baler(Zstd):
         if not cls.installed():
             raise PixlabError(
                 "codec 'baler' needs Baler 1.4, which is not installed",
-                "see docs/study.md; it is not on the package index",
+                "docs/vqvae.md says how; it is not on the package index",
             )
 
     def fit(self, digis: Digis, *, progress: Progress | None = None) -> BalerModel:
