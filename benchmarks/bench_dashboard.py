@@ -21,6 +21,7 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).parent.parent))
 os.environ["PYTHONPATH"] = str(Path(__file__).parent.parent)
 
+from pixlab.study.sweeping import CODEBOOK_SIZES
 from tests.browser.visit import FLAGS, Visit
 from tests.visitors import Server, load, serving
 
@@ -43,29 +44,32 @@ def in_a_browser(server: Server) -> None:
                   f"{server.cpu - before:.2f} s of the server")  # fmt: skip
         page.until(lambda: page.figure("difference"), "the maps are there")
         page.settle()
-        for name, key in (("", "ArrowLeft"), (", seen before", "ArrowRight")):
-            times = []
-            for _ in range(4):
-                # in the page: from the key to the new columns of the decoded map
-                page.page.evaluate(
-                    """() => {
-                        const all = Bokeh.documents.flatMap(d => [...d._all_models.values()]);
-                        const map = all.find(m => m.type == "Figure" && m.name == "decoded");
-                        const source = map.renderers.find(r => r.data_source?.data.adc).data_source;
-                        const start = performance.now();
-                        window.switched = null;
-                        const seen = () => requestAnimationFrame(() => setTimeout(() => {
-                            window.switched ??= (performance.now() - start) / 1000;
-                        }));
-                        source.properties.data.change.connect(seen);
-                    }"""
-                )
-                page.move("Codebook size", key)
-                page.until(lambda: page.page.evaluate("window.switched"), "the map is new")
-                times.append(page.page.evaluate("window.switched"))
-                page.settle()
-            print(f"change of model{name}: median {statistics.median(times):.2f} s, "
-                  f"worst {max(times):.2f} s")  # fmt: skip
+        # to smaller codebooks and back, to larger ones and back: each way first new, then seen before
+        there_and_back = [("ArrowLeft", ""), ("ArrowRight", ", seen before")]
+        there_and_back += [("ArrowRight", ""), ("ArrowLeft", ", seen before")]
+        times: dict[str, list[float]] = {}
+        for key, name in (step for step in there_and_back for _ in range(2)):
+            # in the page: from the key to the new columns of the decoded map
+            page.page.evaluate(
+                """() => {
+                    const all = Bokeh.documents.flatMap(d => [...d._all_models.values()]);
+                    const map = all.find(m => m.type == "Figure" && m.name == "decoded");
+                    const source = map.renderers.find(r => r.data_source?.data.adc).data_source;
+                    const start = performance.now();
+                    window.switched = null;
+                    const seen = () => requestAnimationFrame(() => setTimeout(() => {
+                        window.switched ??= (performance.now() - start) / 1000;
+                    }));
+                    source.properties.data.change.connect(seen);
+                }"""
+            )
+            page.move("Codebook size", key)
+            page.until(lambda: page.page.evaluate("window.switched"), "the map is new")
+            times.setdefault(name, []).append(page.page.evaluate("window.switched"))
+            page.settle()
+        for name, taken in times.items():
+            print(f"change of model{name}: median {statistics.median(taken):.2f} s, "
+                  f"worst {max(taken):.2f} s")  # fmt: skip
         browser.close()
 
 
@@ -100,7 +104,7 @@ def large_overview() -> None:
 def many(server: Server, visitors: int, minutes: float, pause: float = 2.0) -> None:
     """All change the model every two seconds."""
     changes = max(round(60 * minutes / pause), 1)
-    sizes = range(9)
+    sizes = range(len(CODEBOOK_SIZES))  # places on the slider
     met = asyncio.run(
         load(server, visitors=visitors, changes=changes, label=SLIDER, values=sizes, pause=pause)
     )
