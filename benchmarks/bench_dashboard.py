@@ -55,10 +55,10 @@ def in_a_browser(server: Server) -> None:
                     const all = Bokeh.documents.flatMap(d => [...d._all_models.values()]);
                     const map = all.find(m => m.type == "Figure" && m.name == "decoded");
                     const source = map.renderers.find(r => r.data_source?.data.adc).data_source;
-                    const start = performance.now();
+                    window.started = performance.now();  // also for what was connected before
                     window.switched = null;
                     const seen = () => requestAnimationFrame(() => setTimeout(() => {
-                        window.switched ??= (performance.now() - start) / 1000;
+                        window.switched ??= (performance.now() - window.started) / 1000;
                     }));
                     source.properties.data.change.connect(seen);
                 }"""
