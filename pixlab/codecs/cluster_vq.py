@@ -351,7 +351,9 @@ class Fitting:
                 finer = np.ones_like(errors)
                 finer[:, 0] = np.clip(limit * codec.scale / np.maximum(distances, 1e-9), _FINEST, 1)
                 search.allow(aim * finer)
-            best, done = search.judge(errors)
+            # where counts are no linear scale, which try has the right mean is a matter of chance too
+            bias = 0.0 if self._linear else float(np.abs(means).mean() / (_MEAN * codec.allowed[0]))
+            best, done = search.judge(errors, bias=bias)
             if best:
                 steps, chosen = trial, model
                 self.missed = not self._linear and (

@@ -55,8 +55,10 @@ class StepSearch:
         """From now on, judge by these errors instead."""
         self._allowed = np.broadcast_to(allowed, self._allowed.shape)
 
-    def judge(self, errors: Array) -> tuple[bool, bool]:
+    def judge(self, errors: Array, *, bias: float = 0.0) -> tuple[bool, bool]:
         """Learn what errors these spacings had; NaN where there is nothing to err.
+
+        ``bias`` is what of the allowed one the mean charge is off by; above 1 it counts as an error that is too large.
 
         Returns
         -------
@@ -68,6 +70,7 @@ class StepSearch:
         share = np.where(known, errors / self._allowed, _AIM)
         excess = np.maximum(share - _LIMIT, 0).sum()
         excess += self._strictness * np.maximum(share - _TOO_MUCH, 0).sum()
+        excess += self._strictness * max(bias - 1, 0.0)
         score = -excess - np.maximum(_AIM - share, 0).mean()
         best, self._best = score > self._best, max(score, self._best)
         inside = share <= _LIMIT
