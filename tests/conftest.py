@@ -1,4 +1,4 @@
-"""What several test files share: one browser for the whole run."""
+"""What several test files share: digis to learn from, one browser for the whole run."""
 
 from __future__ import annotations
 
@@ -8,11 +8,19 @@ import shutil
 import pytest
 from hypothesis import settings
 
+import pixlab
 from tests.browser.visit import FLAGS
 
 # no test asserts how long anything takes: machines are busy, and kernels compile when first called
 settings.register_profile("pixlab", deadline=None)
 settings.load_profile("pixlab")
+
+
+@pytest.fixture(scope="session")
+def digis():
+    """Two events, in a few hundred modules of all layers; some files have others of this name."""
+    whole = pixlab.samples.load("phase1-pu60")[:2]
+    return whole.select(mask=whole.module % 5 == 0)
 
 
 @pytest.fixture(scope="session")

@@ -15,13 +15,6 @@ from tests.helpers import random_digis
 
 
 @pytest.fixture(scope="module")
-def digis():
-    """Two events, in a few hundred modules of all layers."""
-    whole = pixlab.samples.load("phase1-pu60")[:2]
-    return whole.select(mask=whole.module % 5 == 0)
-
-
-@pytest.fixture(scope="module")
 def model(digis):
     return PatchVQVAE(codebook_size=128, epochs=6).fit(digis[:1])
 

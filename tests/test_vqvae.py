@@ -31,13 +31,6 @@ SMALL = {"codebook_size": 48, "width": 8, "epochs": 4}
 
 
 @pytest.fixture(scope="module")
-def digis():
-    """Two events, in a few hundred modules of all layers."""
-    whole = pixlab.samples.load("phase1-pu60")[:2]
-    return whole.select(mask=whole.module % 5 == 0)
-
-
-@pytest.fixture(scope="module")
 def model(digis):
     return VQVAE(**SMALL).fit(digis[:1])
 

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import param
@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 from pixlab.codecs.base import Chunk
 from pixlab.codecs.hitmaps import ContextCodec, ContextModel
 from pixlab.codecs.kmeans import assign, learn_centres
+from pixlab.codecs.tile_latents import digis_of, tokens_of
 from pixlab.codecs.usage import CodeUsage
 from pixlab.coding.hits import MAX_DIGIS, HitCoder, Hits
 from pixlab.coding.layout import make_layout, track_slopes
@@ -33,6 +34,9 @@ from pixlab.detectors import Detector
 from pixlab.digis import Digis
 from pixlab.errors import FormatError, PixlabError
 from pixlab.progress import Progress
+
+if TYPE_CHECKING:
+    import awkward
 
 __all__ = ["PatchVQ", "PatchVQModel", "Tiles", "cut"]
 
@@ -58,6 +62,11 @@ class Tiles(NamedTuple):
     pixel: Array
     adc: Array
     digi: Array
+
+    @property
+    def frame(self) -> NDArray[np.int64]:
+        """Index of the frame of each tile: int64[tiles]."""
+        return np.repeat(np.arange(len(self.frame_offsets) - 1), np.diff(self.frame_offsets))
 
 
 class PatchVQ(ContextCodec):
@@ -163,23 +172,45 @@ class PatchVQModel(ContextModel):
     def _code_coder(self) -> ValueCoder:
         return ValueCoder("codes", self.layout, self.arrays, len(self.codebook) - 1)
 
-    def tokens(self, digis: Digis) -> tuple[Tiles, Array]:
+    def tell(self, digis: Digis) -> tuple[Tiles, Array]:
         """The non-empty tiles of `digis` and the index of each one's codeword: int32[tiles]."""
         self.check(digis)
         return self.codec.choose(digis, {**self.arrays, "codebook": self.codebook})
 
+    def tokens(self, digis: Digis) -> awkward.Array:
+        """The discrete latents of `digis`: an awkward array [event][tile], see `tile_latents`.
+
+        ``model.from_tokens(model.tokens(digis)) == model.quantize(digis)``; as parquet with
+        `latents.write_tokens`.
+
+        Raises
+        ------
+        PixlabError
+            If the digis are of another detector.
+        """
+        return tokens_of(self, digis)
+
+    def from_tokens(self, tokens: awkward.Array) -> Digis:
+        """The digis that latents mean, which `tokens` or a generative model made, in any order.
+
+        Raises
+        ------
+        PixlabError
+            If a tile is outside the detector or comes twice, or a token is not of the codebook.
+        """
+        return digis_of(self, tokens)
+
     def usage(self, digis: Digis) -> list[CodeUsage]:
         """How often each codeword is chosen; its picture is in counts."""
-        counts = np.bincount(self.tokens(digis)[1], minlength=len(self.codebook))
+        counts = np.bincount(self.tell(digis)[1], minlength=len(self.codebook))
         pictures = self.codebook.astype(float).reshape(-1, *self.tile) - 1
         return [CodeUsage("codes", counts, 0, np.where(pictures < 0, np.nan, pictures))]
 
     def quantize(self, digis: Digis) -> Digis:
         """Every non-empty tile replaced by its codeword; flags are dropped with the pixels."""
-        tiles, codes = self.tokens(digis)
-        frames = digis.frames
-        frame = np.repeat(np.arange(len(frames.module)), np.diff(tiles.frame_offsets))
-        out = self._paint(
+        tiles, codes = self.tell(digis)
+        frames, frame = digis.frames, tiles.frame
+        out = self.paint(
             len(digis), frames.event[frame], frames.module[frame], tiles.row, tiles.col, codes
         )
         return Digis(
@@ -187,7 +218,7 @@ class PatchVQModel(ContextModel):
         )
 
     def _encode(self, digis: Digis) -> dict[str, bytes]:
-        tiles, codes = self.tokens(digis)
+        tiles, codes = self.tell(digis)
         hits = _to_hits(digis, tiles)
         sections = self.hit_coder.encode(len(digis), hits)
         sections["codes"] = self._code_coder.encode(hits, codes)
@@ -200,11 +231,11 @@ class PatchVQModel(ContextModel):
         hits = self.hit_coder.decode(chunk.n_events, n_tiles, chunk.sections)
         codes = self._code_coder.decode(hits, chunk.sections["codes"])
         frame = np.repeat(np.arange(len(hits.module)), np.diff(hits.offsets))
-        return self._paint(
+        return self.paint(
             chunk.n_events, hits.event[frame], hits.module[frame], hits.row, hits.col, codes
         )
 
-    def _paint(
+    def paint(
         self, n_events: int, event: Array, module: Array, row: Array, col: Array, codes: Array
     ) -> Digis:
         """The digis of codewords at tiles; what sticks out of the sensor is cut off."""

@@ -113,8 +113,7 @@ def choose(tiles: Tiles, around: Around, book: Array, price: Array, tile: tuple[
     weight = np.maximum(tiles.adc, 1).astype(np.int64)
     own = [weight, *(weight * x[tiles.pixel] for x in place)]
     told = np.stack([np.add.reduceat(x, tiles.offsets[:-1]) for x in own], axis=1)
-    frame = np.repeat(np.arange(len(tiles.frame_offsets) - 1), np.diff(tiles.frame_offsets))
-    order = np.lexsort((told[:, 0], frame))
+    order = np.lexsort((told[:, 0], tiles.frame))
     carried = np.zeros((around.n, 3), np.int64)
     codes = np.empty(len(order), np.int32)
     shade_of = shade[tiles.adc.astype(np.int64) + 1]

@@ -21,11 +21,11 @@ import numpy as np
 import param
 from numpy.typing import NDArray
 
+from pixlab.codecs.cluster_latents import digis_of, tokens_of
 from pixlab.codecs.cluster_vq import ClusterVQ, ClusterVQModel, Fitting
 from pixlab.codecs.conditioner import BINS, bins_of, learn_edges
 from pixlab.codecs.features import CLUSTER_FEATURES
 from pixlab.codecs.kept import KeptClusters, KeptCoder
-from pixlab.codecs.latents import digis_of, tokens_of
 from pixlab.codecs.lattice import fill_in_gain
 from pixlab.codecs.layers import ONE, to_integers
 from pixlab.codecs.shapes import ShapePlan
@@ -174,7 +174,7 @@ class VQVAEModel(ClusterVQModel, TrainedModel):
         return self._kept.usage(self.tell(digis))
 
     def tokens(self, digis: Digis) -> awkward.Array:
-        """The discrete latents of `digis`: an awkward array [event][cluster], see `latents`.
+        """The discrete latents of `digis`: an awkward array [event][cluster], see `cluster_latents`.
 
         ``model.from_tokens(model.tokens(digis)) == model.quantize(digis)``; as parquet with
         `latents.write_tokens`.

@@ -103,7 +103,7 @@ def codebook_of(model: Model) -> Codebook | None:
 
 
 def _has_tiles(model: Any) -> bool:
-    needed = ((model, "codebook"), (model, "tokens"), (model.codec, "tile_rows"))
+    needed = ((model, "codebook"), (model, "tell"), (model.codec, "tile_rows"))
     return all(hasattr(one, name) for one, name in needed)
 
 
@@ -119,9 +119,8 @@ def usage_of(model: Model, digis: Digis) -> Usage:
     if not _has_tiles(model):
         none = np.zeros(0, np.int64)
         return Usage(digis, none.astype(np.int32), none, none, none, none, _pictured(model, digis))
-    tiles, code = having.tokens(digis)
-    frames = digis.frames
-    frame = np.repeat(np.arange(len(frames.module)), np.diff(tiles.frame_offsets))
+    tiles, code = having.tell(digis)
+    frames, frame = digis.frames, tiles.frame
     return Usage(
         digis,
         code,
