@@ -138,3 +138,86 @@ def test_other_detectors_are_learned_as_well(detector):
     digis = random_digis(own, n_digis=500, seed=2)
     model = PatchVQVAE(codebook_size=16, epochs=1).fit(digis)
     assert model.decode(model.encode(digis)) == model.quantize(digis)
+
+
+# -- ONNX ---------------------------------------------------------------------------------------
+@pytest.fixture(scope="module", params=[(4, 4), (3, 7)], ids=str)
+def exported(request, digis, tmp_path_factory):
+    """A model with tiles of this size, and its encoder and decoder in onnxruntime."""
+    pytest.importorskip("onnx")
+    runtime = pytest.importorskip("onnxruntime")
+    rows, cols = request.param
+    model = PatchVQVAE(codebook_size=50, tile_rows=rows, tile_cols=cols, epochs=2).fit(digis[:1])
+    graphs = []
+    for path in model.export_onnx(tmp_path_factory.mktemp("onnx")):
+        session = runtime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+        graphs.append(lambda inputs, session=session: session.run(None, inputs)[0])
+    return model, *graphs
+
+
+def test_the_decoder_in_onnx_gives_the_pictures(exported):
+    model, _, decoder = exported
+    token = np.random.default_rng(1).integers(0, len(model.codebook), 500)
+    assert (decoder({"token": token}) == model.codebook[token]).all()
+
+
+@pytest.mark.parametrize("kind", ["real", "crowded"])
+def test_the_encoder_in_onnx_chooses_as_the_codec(exported, digis, kind):
+    """Every tile, given what the tiles of its cluster before it did to charge and barycentre."""
+    model, encoder, _ = exported
+    if kind == "crowded":
+        test = random_digis(n_digis=2000, n_events=2, adc_max=255, seed=5)
+    else:
+        test = digis[1:]
+    tiles, tokens = model.tell(test)
+    around = surroundings(test, tiles, model.tile)
+    inputs = _seen(tiles, around, model, tokens)
+    assert (encoder(inputs) == tokens).all()
+    # without what it is told of the cluster it could not
+    alone = inputs | {"over": np.zeros_like(inputs["over"])}
+    assert (encoder(alone) != tokens).any()
+
+
+def test_a_cluster_in_one_tile_needs_no_more_than_itself(exported):
+    model, encoder, _ = exported
+    rows, cols = model.tile
+    picture = np.zeros((rows, cols), int)
+    picture[1:3, 1] = 100, 61  # counts + 1
+    charge = 99 + 60
+    inputs = {"tile": picture.reshape(1, -1), "bridge": np.zeros((1, rows * cols), int)}
+    inputs |= {"charge": np.array([charge]), "over": np.zeros((1, 3), int)}
+    inputs["centre"] = ONE * np.array([[99 + 2 * 60, charge]]) // charge
+    place = (8 * rows + np.array([1, 2]), 5 * cols + np.array([1, 1]))
+    alone = pixlab.Digis.from_arrays(
+        [0, 0], [model.detector.detid[7]] * 2, *place, [99, 60], detector="phase1"
+    )
+    assert encoder(inputs).tolist() == model.tell(alone)[1].tolist()
+
+
+def _seen(tiles, around, model, tokens):
+    """What the encoder in ONNX is given for tiles, of which these were the tokens."""
+    n = len(tokens)
+    tile, bridge = np.zeros((2, n, model.codebook.shape[1]), int)
+    which = np.repeat(np.arange(n), np.diff(tiles.offsets))
+    tile[which, tiles.pixel] = tiles.adc + 1
+    bridge[which, tiles.pixel] = around.bridge
+    places = np.stack(
+        [np.ones(tile.shape[1], int), *np.divmod(np.arange(tile.shape[1]), model.tile[1])], 1
+    )
+    own, told = (
+        np.where(x > 0, np.maximum(x - 1, 1), 0) @ places
+        for x in (tile, model.codebook[tokens].astype(int))
+    )
+    off = told - own
+    off[:, 1:] = ONE * off[:, 1:] - around.centre * off[:, :1]
+    over, of_cluster = np.zeros_like(off), np.zeros((around.n, 3), int)
+    for t in np.lexsort((own[:, 0], tiles.frame)):
+        over[t] = of_cluster[around.cluster[t]]
+        of_cluster[around.cluster[t]] += off[t]
+    return {
+        "tile": tile,
+        "bridge": bridge,
+        "charge": around.charge,
+        "centre": around.centre,
+        "over": over,
+    }

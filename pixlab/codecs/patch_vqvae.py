@@ -14,6 +14,7 @@ measure that the network was trained with.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,7 +24,21 @@ import param
 from numpy.typing import NDArray
 
 from pixlab.codecs.patch_vq import PatchVQ, PatchVQModel, Tiles, cut
-from pixlab.codecs.tile_choice import BRIDGE, CHARGE, ONE, PIXEL, PLACE, SHADE, choose, surroundings
+from pixlab.codecs.tile_choice import (
+    BRIDGE,
+    CHARGE,
+    LARGEST,
+    ONE,
+    PIXEL,
+    PLACE,
+    SHADE,
+    WEIGHTS,
+    choose,
+    make_words,
+    places_of,
+    shade_of,
+    surroundings,
+)
 from pixlab.codecs.trained import LOG, Trained, TrainedModel, log_array
 from pixlab.digis import Digis
 from pixlab.errors import FormatError
@@ -149,6 +164,21 @@ class PatchVQVAEModel(PatchVQModel, TrainedModel):
         prices = self.arrays["prices"]
         if prices.shape != (len(self.codebook),) or prices.dtype != np.uint16:
             raise FormatError("the prices of the model are damaged")
+
+    def export_onnx(self, folder: str | os.PathLike[str]) -> tuple[Path, Path]:
+        """Write ``encoder.onnx`` and ``decoder.onnx``, see `pixlab.networks.tile_graphs`.
+
+        Raises
+        ------
+        PixlabError
+            If the package ``onnx`` is not installed, or the files cannot be written.
+        """
+        from pixlab.networks.tile_graphs import Tables, export
+
+        words = make_words(self.codebook, self.arrays["prices"], self.tile)
+        levels = shade_of(np.arange(self.detector.adc_max + 2))
+        tables = Tables(self.codebook, *words, places_of(self.tile), levels, WEIGHTS, LARGEST)
+        return export(tables, Path(folder))
 
 
 def _table(on: Array, counts: Array, adc_max: int) -> NDArray[np.uint16]:

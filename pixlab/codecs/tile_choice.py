@@ -21,15 +21,19 @@ from pixlab.codecs.patch_vq import Tiles
 from pixlab.digis import Digis
 from pixlab.jit import kernel
 
-__all__ = ["BRIDGE", "CHARGE", "ONE", "PIXEL", "PLACE", "SHADE", "Around", "choose", "surroundings"]
+__all__ = ["BRIDGE", "CHARGE", "ONE", "PIXEL", "PLACE", "SHADE", "Around", "Words", "choose"]
+__all__ += ["LARGEST", "WEIGHTS", "make_words", "places_of", "shade_of", "surroundings"]
 
 Array = NDArray[Any]
 PIXEL, BRIDGE, CHARGE, PLACE, SHADE = 3.0, 3.0, 14.0, 10.0, 0.03
 ONE = 256  # of costs, of shares of a charge, of pixels, of logarithms
 _FAINTEST = 8  # counts that a cluster has at least
-_LARGEST = 1 << 14  # of an error, in 1 / ONE
+LARGEST = 1 << 14  # of an error, in 1 / ONE
 _FRAMES = 512  # that a thread takes at a time
+# as the kernel has them
+_PIXEL, _BRIDGE = round(ONE * PIXEL), round(ONE * BRIDGE)
 _CHARGE, _PLACE, _SHADE = round(16 * CHARGE), round(16 * PLACE), round(4096 * SHADE)
+WEIGHTS = {"pixel": _PIXEL, "bridge": _BRIDGE, "charge": _CHARGE, "place": _PLACE, "shade": _SHADE}
 
 
 class Around(NamedTuple):
@@ -45,6 +49,41 @@ class Around(NamedTuple):
     charge: Array
     centre: Array
     bridge: Array
+
+
+class Words(NamedTuple):
+    """Codewords as they are compared.
+
+    ``hit``: int32[pixels, codes], whether they are hit; ``shades``: int32[pixels, codes], logarithms of
+    their counts + 1, in 1 / ONE; ``fixed``: int32[codes], what they cost with all of their pixels too
+    many; ``sums``: int64[codes, 3], their charge and its moments along rows and columns.
+    """
+
+    hit: Array
+    shades: Array
+    fixed: Array
+    sums: Array
+
+
+def shade_of(counts: Array) -> NDArray[np.int32]:
+    """Logarithm of counts + 1, given those, in 1 / ONE; 0 where there is no hit."""
+    table = np.rint(ONE * np.log(np.maximum(np.arange(65537), 1))).astype(np.int32)
+    return table[counts]
+
+
+def places_of(tile: tuple[int, int]) -> NDArray[np.int64]:
+    """One, row and column of each pixel of a tile: int64[pixels, 3]."""
+    pixel = np.arange(tile[0] * tile[1])
+    return np.stack([np.ones_like(pixel), pixel // tile[1], pixel % tile[1]], axis=1)
+
+
+def make_words(book: Array, price: Array, tile: tuple[int, int]) -> Words:
+    """Codewords of `choose`."""
+    counts = np.maximum(book.astype(np.int64) - 1, book > 0)
+    hit = np.ascontiguousarray((book > 0).T.astype(np.int32))
+    shades = np.ascontiguousarray(shade_of(book.T))
+    fixed = (_PIXEL * hit.sum(axis=0) + price).astype(np.int32)
+    return Words(hit, shades, fixed, counts @ places_of(tile))
 
 
 def surroundings(digis: Digis, tiles: Tiles, tile: tuple[int, int]) -> Around:
@@ -102,30 +141,22 @@ def choose(tiles: Tiles, around: Around, book: Array, price: Array, tile: tuple[
     tile : (int, int)
         Rows and columns of a tile.
     """
-    counts = np.maximum(book.astype(np.int64) - 1, book > 0)
-    place = np.divmod(np.arange(tile[0] * tile[1]), tile[1])
-    sums = np.stack([counts.sum(axis=1), *(counts @ x for x in place)], axis=1)
-    hit = np.ascontiguousarray((book > 0).T.astype(np.int32))
-    shade = np.rint(ONE * np.log(np.maximum(np.arange(65537), 1))).astype(np.int32)
-    shades = np.ascontiguousarray(shade[book.T])
-    pixel, more = round(ONE * PIXEL), round(ONE * BRIDGE)
-    fixed = (pixel * hit.sum(axis=0) + price).astype(np.int32)
+    words = make_words(book, price, tile)
     weight = np.maximum(tiles.adc, 1).astype(np.int64)
-    own = [weight, *(weight * x[tiles.pixel] for x in place)]
-    told = np.stack([np.add.reduceat(x, tiles.offsets[:-1]) for x in own], axis=1)
+    told = np.add.reduceat(weight[:, None] * places_of(tile)[tiles.pixel], tiles.offsets[:-1])
     order = np.lexsort((told[:, 0], tiles.frame))
     carried = np.zeros((around.n, 3), np.int64)
     codes = np.empty(len(order), np.int32)
-    shade_of = shade[tiles.adc.astype(np.int64) + 1]
-    lost = (pixel + more * around.bridge).astype(np.int32)
-    columns = (order, tiles.offsets, tiles.pixel, shade_of, lost, told)
+    shade = shade_of(tiles.adc.astype(np.int64) + 1)
+    lost = (_PIXEL + _BRIDGE * around.bridge).astype(np.int32)
+    columns = (order, tiles.offsets, tiles.pixel, shade, lost, told)
 
     def block(begin: int) -> None:
-        cost = np.empty(len(fixed), np.int32)
+        cost = np.empty(len(words.fixed), np.int32)
         ends = tiles.frame_offsets[[begin, min(begin + _FRAMES, len(tiles.frame_offsets) - 1)]]
         _choose(
             *ends, *columns, around.cluster, around.charge, around.centre,
-            hit, shades, fixed, sums, np.int32(pixel), carried, cost, codes,
+            *words, np.int32(_PIXEL), carried, cost, codes,
         )  # fmt: skip
 
     on_all_cores(block, list(range(0, len(tiles.frame_offsets) - 1, _FRAMES)) or [0])
@@ -170,4 +201,4 @@ def _choose(  # type: ignore[no-untyped-def]
 
 @kernel
 def _clip(error):  # type: ignore[no-untyped-def]
-    return min(max(error, -_LARGEST), _LARGEST)
+    return min(max(error, -LARGEST), LARGEST)

@@ -198,14 +198,14 @@ class VQVAEModel(ClusterVQModel, TrainedModel):
         return digis_of(self, tokens)
 
     def export_onnx(self, folder: str | os.PathLike[str]) -> tuple[Path, Path]:
-        """Write ``encoder.onnx`` and ``decoder.onnx``, see `pixlab.networks.onnx`.
+        """Write ``encoder.onnx`` and ``decoder.onnx``, see `pixlab.networks.shape_graphs`.
 
         Raises
         ------
         PixlabError
             If the package ``onnx`` is not installed, or the files cannot be written.
         """
-        from pixlab.networks.onnx import Tables, export
+        from pixlab.networks.shape_graphs import Tables, export
 
         coder = self.token_coder
         network = coder.network

@@ -19,12 +19,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pixlab.errors import PixlabError
+from pixlab.networks.graphs import Graph, write
 
 __all__ = ["Tables", "export"]
 
 Array = NDArray[Any]
-_OPSET, _IR = 17, 8
 _FAR = 1e30
 
 
@@ -61,71 +60,10 @@ def export(tables: Tables, folder: Path) -> tuple[Path, Path]:
     PixlabError
         If the package ``onnx`` is not installed, or the files cannot be written.
     """
-    try:
-        import onnx
-    except ImportError as error:
-        raise PixlabError(
-            "the package 'onnx' is not installed", "pip install 'pixlab[onnx]'"
-        ) from error
-    paths = folder / "encoder.onnx", folder / "decoder.onnx"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        for path, graph in zip(paths, (_encoder(tables), _decoder(tables)), strict=True):
-            onnx.checker.check_model(graph)
-            onnx.save(graph, str(path))
-    except OSError as error:
-        raise PixlabError(f"cannot write to {folder}: {error.strerror}") from error
-    return paths
+    return write(folder, lambda: _encoder(tables), lambda: _decoder(tables))
 
 
-class _Graph:
-    """Nodes and constants under construction."""
-
-    def __init__(self) -> None:
-        self.nodes: list[Any] = []
-        self.constants: list[Any] = []
-
-    def constant(self, value: Any, kind: Any = np.float64) -> str:
-        """A name for a constant."""
-        from onnx import numpy_helper
-
-        name = f"c{len(self.constants)}"
-        self.constants.append(numpy_helper.from_array(np.asarray(value, kind), name))
-        return name
-
-    def add(self, op: str, *inputs: str, **attributes: Any) -> str:
-        """A node; the name of what comes out."""
-        from onnx import helper
-
-        name = f"x{len(self.nodes)}"
-        self.nodes.append(helper.make_node(op, list(inputs), [name], **attributes))
-        return name
-
-    def shifted(self, x: str) -> str:
-        """Divided by 256, rounded down."""
-        return self.add("Floor", self.add("Mul", x, self.constant(1 / 256)))
-
-    def column(self, x: str, i: int) -> str:
-        """One column: [n]."""
-        return self.add("Gather", x, self.constant(i, np.int64), axis=1)
-
-    def model(self, inputs: dict[str, tuple[Any, list[Any]]], out: str, name: str) -> Any:
-        """The finished model, whose output is int64."""
-        from onnx import TensorProto, helper
-
-        self.nodes.append(helper.make_node("Cast", [out], [name], to=TensorProto.INT64))
-        given = [helper.make_tensor_value_info(k, t, shape) for k, (t, shape) in inputs.items()]
-        result = helper.make_tensor_value_info(name, TensorProto.INT64, ["n", None])
-        graph = helper.make_graph(self.nodes, name, given, [result], self.constants)
-        return helper.make_model(
-            graph,
-            opset_imports=[helper.make_opsetid("", _OPSET)],
-            ir_version=_IR,
-            producer_name="pixlab",
-        )
-
-
-def _frames(g: _Graph, tables: Tables) -> list[str]:
+def _frames(g: Graph, tables: Tables) -> list[str]:
     """Centre and axes of codes, from ``features``."""
     embed, hidden, hidden_bias, out, out_bias = tables.weights
     n_features = len(tables.bins)
@@ -145,7 +83,7 @@ def _frames(g: _Graph, tables: Tables) -> list[str]:
     return [up, along, g.add("Max", a, least), b, g.add("Max", d, least)]
 
 
-def _place(g: _Graph, frame: list[str], y: str, x: str) -> tuple[str, str]:
+def _place(g: Graph, frame: list[str], y: str, x: str) -> tuple[str, str]:
     """Where codes are put."""
     up, along, a, b, d = frame
     row = g.add("Add", up, g.shifted(g.add("Mul", a, y)))
@@ -156,7 +94,7 @@ def _place(g: _Graph, frame: list[str], y: str, x: str) -> tuple[str, str]:
 def _decoder(tables: Tables) -> Any:
     from onnx import TensorProto
 
-    g = _Graph()
+    g = Graph()
     frame = _frames(g, tables)
     code: list[str] = []
     for s, books in enumerate(tables.books):
@@ -177,16 +115,16 @@ def _decoder(tables: Tables) -> Any:
         "features": (integers, ["n", len(tables.bins)]),
         "tokens": (integers, ["n", len(tables.books)]),
     }
-    return g.model(inputs, offsets, "barycentre")
+    return g.model(inputs, offsets, "barycentre", ["n", 2])
 
 
 def _encoder(tables: Tables) -> Any:
     from onnx import TensorProto
 
-    g = _Graph()
+    g = Graph()
     last = g.constant([1], np.int64)
     frame = [g.add("Unsqueeze", v, last) for v in _frames(g, tables)]
-    wish = g.add("Cast", "barycentre", to=TensorProto.DOUBLE)
+    wish = g.double("barycentre")
     wished = [g.add("Unsqueeze", g.column(wish, i), last) for i in range(2)]
     spacing = [g.add("Unsqueeze", g.column("spacing", i), last) for i in range(2)]
     # a row of squared weights and of forbidden codes for each kind
@@ -220,4 +158,4 @@ def _encoder(tables: Tables) -> Any:
         "spacing": (TensorProto.DOUBLE, ["n", 2]),
         "kind": (integers, ["n"]),
     }
-    return g.model(inputs, tokens, "tokens")
+    return g.model(inputs, tokens, "tokens", ["n", len(tables.books)])
