@@ -18,6 +18,7 @@ from pixlab.cli import main
 from pixlab.codecs import Autoencoder, PatchVQVAE, load_model, make_codec
 from pixlab.codecs.conditioner import BINS, Conditioner, bins_of, learn_edges
 from pixlab.codecs.latents import read_tokens, write_tokens
+from pixlab.codecs.lattice import fill_in_gain
 from pixlab.codecs.layers import Layers, to_arrays
 from pixlab.codecs.pretrained import FOLDER, pretrained
 from pixlab.codecs.tokens import KINDS, UNSAID
@@ -38,6 +39,12 @@ def model(digis):
 @pytest.fixture(scope="module")
 def staged(digis):
     return VQVAE(codebook_size=12, stages=2, width=4, epochs=2, target="loose").fit(digis[:1])
+
+
+@pytest.fixture(scope="module")
+def kept(digis):
+    """Loose, but with the hit map."""
+    return VQVAE(codebook_size=12, width=4, epochs=2, target="loose", hits="exact").fit(digis[:1])
 
 
 # -- networks in integers -------------------------------------------------------------------
@@ -280,7 +287,7 @@ def test_the_command_line_trains(tmp_path):
 
 
 # -- latents ------------------------------------------------------------------------------------
-@pytest.mark.parametrize("which", ["model", "staged"])
+@pytest.mark.parametrize("which", ["model", "staged", "kept"])
 def test_latents_say_everything(which, request, digis, tmp_path):
     model = request.getfixturevalue(which)
     tokens = model.tokens(digis)
@@ -292,12 +299,16 @@ def test_latents_say_everything(which, request, digis, tmp_path):
     assert model.from_tokens(read_tokens(tmp_path / "tokens.parquet")) == model.quantize(digis)
     assert [p.name for p in tmp_path.iterdir()] == ["tokens.parquet"]
     assert ak.max(tokens.token) < model.codec.codebook_size
+    assert ak.max(tokens.token) > 0
     single = ak.num(tokens.pixels, axis=2) == 1
     assert ak.all(tokens.token[single] == -1)
+    assert ("tilt" in tokens.fields) == model.codec.draws == (which == "staged")
     assert ("token1" in tokens.fields) == (model.codec.stages == 2)
 
 
-def test_latents_of_hard_digis(model):
+@pytest.mark.parametrize("which", ["model", "staged"])
+def test_latents_of_hard_digis(which, request):
+    model = request.getfixturevalue(which)
     hard = random_digis(n_events=4, n_digis=3000, adc_max=1023, seed=4)
     assert model.from_tokens(model.tokens(hard)) == model.quantize(hard)
     assert ak.any(model.tokens(hard).explicit)
@@ -330,6 +341,43 @@ def test_latents_that_make_no_sense_are_refused(model, digis, tmp_path):
         model.tokens(random_digis("phase2", n_digis=10))
 
 
+def test_drawn_latents_that_make_no_sense_are_refused(staged, digis):
+    tokens = staged.tokens(digis[:1])
+    drawn = ak.num(tokens.pixels, axis=2) == 0
+    assert ak.mean(drawn) > 0.5  # all others are explicit
+    assert ak.all(tokens.explicit != drawn)
+
+    def refused(match, **columns):
+        changed = tokens
+        for name, values in columns.items():
+            changed = ak.with_field(changed, values, name)
+        with pytest.raises(PixlabError, match=match):
+            staged.from_tokens(changed)
+
+    for high in (0, 81, 1 << 40):
+        refused("does not fit its module", high=ak.where(drawn, high, 0))
+    refused("does not fit its module", col=ak.where(drawn, 416, tokens.col))
+    refused("does not fit its module", col=ak.where(drawn, -1, tokens.col))
+    refused("neither 0 nor 1", tilt=tokens.tilt + 2)
+    refused("neither drawn nor explicit", explicit=ak.zeros_like(tokens.explicit))
+    refused("a charge of these latents", charge=tokens.charge - (1 << 26))
+    refused("not of the codebook", token1=tokens.token1 + 100)
+    refused("module", detid=ak.where(drawn, 5, tokens.detid))
+    refused("no latents of codec", wide=tokens.wide + 0.5)
+    with pytest.raises(PixlabError, match="no latents of codec"):
+        staged.from_tokens(tokens[[f for f in tokens.fields if f != "tilt"]])
+    twice = ak.concatenate([tokens[drawn], tokens[drawn]], axis=1)
+    with pytest.raises(PixlabError, match="overlap"):
+        staged.from_tokens(twice)
+    beside = ak.with_field(tokens[drawn], tokens[drawn].col + tokens[drawn].wide, "col")
+    with pytest.raises(PixlabError, match=r"overlap|touch|does not fit"):
+        staged.from_tokens(ak.concatenate([tokens[drawn], beside], axis=1))
+    one = tokens[drawn][:, :1]
+    pair = ak.concatenate([one, ak.with_field(one, one.col + one.wide, "col")], axis=1)
+    with pytest.raises(PixlabError, match="touch each other"):
+        staged.from_tokens(pair)
+
+
 @pytest.mark.parametrize("which", ["model", "staged"])
 def test_onnx_agrees_with_the_codec(which, request, digis, tmp_path):
     pytest.importorskip("onnx")
@@ -339,8 +387,11 @@ def test_onnx_agrees_with_the_codec(which, request, digis, tmp_path):
         runtime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
         for path in model.export_onnx(tmp_path)
     )
-    told = model.tell(digis[1:])
+    told, drawn = model.tell(digis[1:])
     subjects, coder = told.of.subjects, model.token_coder
+    if drawn is not None:
+        told, subjects = drawn, model.subjects_of(drawn.of.boxes, drawn.of.tilt, 1)
+        fill_in_gain(subjects, told.logs)
     own = subjects.free > 0
     features = subjects.features[own, :-UNSAID].astype(np.int64)
     tokens = np.stack(coder.tokens(subjects, told.shapes), axis=1)[own]

@@ -256,7 +256,7 @@ class ClusterVQModel(HitmapModel):
         Escaped are clusters that are kept, pixel by pixel or count by count.
         """
         self.check(digis)
-        if self.exact or not self.codec.plan.coded:
+        if self.exact or not (self.codec.plan.coded or self.codec.plan.tokens):
             return []
         kept, drawn = self._tell(digis)
         if drawn is None:

@@ -65,7 +65,7 @@ __all__ = ["DrawnClusters", "DrawnCoder", "DrawnMoments", "drawable", "merge"]
 
 Array = NDArray[Any]
 _HITS, _GAIN = "drawn.", "drawn.gain"
-_NAMES = ShapeNames(("drawn.row", "drawn.col"), "drawn.code", -1)
+_NAMES = ShapeNames(("drawn.row", "drawn.col"), "drawn.code", "drawn", -1)
 _SPARSE = 3  # times as many pixels as were hit, that the box of a drawn cluster may have
 
 
@@ -168,6 +168,18 @@ class DrawnCoder:
         moments[:, 1:] += middles(pixels, places, *boxes[2:])
         tilt = directions(pixels)[1].astype(np.int64)
         return DrawnMoments(which, boxes, tilt, moments, canvases_of(pixels, digis.adc, *boxes[2:]))
+
+    @staticmethod
+    def subjects(
+        layout: Layout,
+        detector: Detector,
+        n_events: int,
+        boxes: Boxes,
+        tilt: Array,
+        arrays: Mapping[str, Array],
+    ) -> Subjects:
+        """Boxes as coders of their shapes see them; ``arrays`` as for `learn`."""
+        return _Drawing(layout, detector, arrays).subjects(boxes, tilt, n_events)
 
     @staticmethod
     def learn_pictures(
@@ -274,16 +286,13 @@ class DrawnCoder:
         event, module = hits.event[frame], hits.module[frame].astype(np.int64)
         row, col = hits.row.astype(np.int64), hits.col.astype(np.int64)
         boxes = Boxes(event, module, row, col, row, col)
-        layout = self._drawing.layout
-        features = of_boxes(boxes, layout)
+        features = of_boxes(boxes, self._drawing.layout)
         wide = self._wide.decode(features, sections["drawn.wide"]) + 1
         features[:, BOX_WIDE] = wide
         high = self._high.decode(features, sections["drawn.high"]) + 1
         features[:, BOX_HIGH] = high
         boxes = boxes._replace(high=high, wide=wide)
-        outside = (row + high > layout.rows[module]) | (col + wide > layout.cols[module])
-        if (outside | (high * wide > MAX_PIXELS)).any():
-            raise FormatError("a drawn cluster does not fit its module")
+        self.check(boxes)
         leaning = _can_lean(boxes)
         tilt = np.zeros(n_boxes, np.int64)
         tilt[leaning] = self._tilt.decode(features[leaning], sections["drawn.tilt"])
@@ -291,6 +300,27 @@ class DrawnCoder:
         logs, charge = self._gain.decode(subjects, sections[_GAIN])
         shapes = self._shape.decode(subjects, logs, sections)
         return boxes, *self._drawing.draw(boxes, subjects, charge, shapes)
+
+    def check(self, boxes: Boxes) -> None:
+        """Compare boxes with their modules.
+
+        Raises
+        ------
+        FormatError
+            If one is too large, or not inside.
+        """
+        layout, (_, module, row, col, high, wide) = self._drawing.layout, boxes
+        inside = (row >= 0) & (row + high <= layout.rows[module])
+        inside &= (col >= 0) & (col + wide <= layout.cols[module])
+        inside &= (high >= 1) & (wide >= 1) & (np.maximum(high, wide) <= MAX_SPAN)
+        if not (inside & (high * wide <= MAX_PIXELS)).all():
+            raise FormatError("a drawn cluster does not fit its module")
+
+    def redraw(
+        self, boxes: Boxes, subjects: Subjects, charge: Array, shapes: Shapes
+    ) -> tuple[Pixels, NDArray[np.uint16]]:
+        """Pixels and counts of clusters, as they were drawn in `tell`."""
+        return self._drawing.draw(boxes, subjects, charge, shapes)
 
 
 class _Drawing:

@@ -56,7 +56,7 @@ from pixlab.errors import FormatError
 __all__ = ["KeptClusters", "KeptCoder", "KeptSubjects"]
 
 Array = NDArray[Any]
-_NAMES = ShapeNames(("row", "col"), "code", CLUSTER_SLOPE)
+_NAMES = ShapeNames(("row", "col"), "code", "code", CLUSTER_SLOPE)
 
 
 @dataclass(frozen=True, eq=False)

@@ -41,6 +41,7 @@ class ShapeNames(NamedTuple):
 
     axes: tuple[str, str]
     code: str
+    token: str
     slope: int
 
 
@@ -76,7 +77,7 @@ class ShapeCoder:
     ) -> None:
         self._coder: LatticeCoder | CodeCoder | ResidualCoder | TokenCoder
         if plan.tokens:
-            self._coder = TokenCoder(names.code, arrays, n_features, plan.tokens)
+            self._coder = TokenCoder(names.token, arrays, n_features, plan.tokens)
         elif not plan.coded:
             self._coder = LatticeCoder(names.axes, arrays, n_features, names.slope)
         elif plan.stages is None:
@@ -91,7 +92,7 @@ class ShapeCoder:
     def needs(plan: ShapePlan, names: ShapeNames) -> tuple[str, ...]:
         """Arrays that a model must have, besides the codebook of pictures."""
         if plan.tokens:
-            return TokenCoder.needs(names.code, plan.tokens)
+            return TokenCoder.needs(names.token, plan.tokens)
         if not plan.coded:
             return LatticeCoder.needs(names.axes)
         if plan.stages is None:
@@ -119,7 +120,7 @@ class ShapeCoder:
         learning: dict[str, Any] = {"rate_weight": rate_weight, "reuse": reuse}
         if plan.tokens:
             return TokenCoder.learn(
-                names.code, subjects, logs, offsets, plan.tokens, like=like, **learning
+                names.token, subjects, logs, offsets, plan.tokens, like=like, **learning
             )
         if not plan.coded:
             return LatticeCoder.learn(

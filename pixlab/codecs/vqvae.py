@@ -2,7 +2,7 @@
 
 ::
 
-    clusters ──┬─ hit map, charge, faint pixels        as in `ClusterVQ`
+    clusters ──┬─ hit map or boxes, charge, faint pixels     as in `ClusterVQ`
                └─ barycentre ──► token ──► codes, put in place by a network of the context
 
 Fitting trains a vector-quantised variational autoencoder (`pixlab.networks.shapes`) and then
@@ -21,17 +21,20 @@ import numpy as np
 import param
 from numpy.typing import NDArray
 
+from pixlab.clusters import cluster
+from pixlab.codecs.boxes import Boxes
 from pixlab.codecs.cluster_latents import digis_of, tokens_of
 from pixlab.codecs.cluster_vq import ClusterVQ, ClusterVQModel, Fitting
 from pixlab.codecs.conditioner import BINS, bins_of, learn_edges
-from pixlab.codecs.features import CLUSTER_FEATURES
+from pixlab.codecs.drawn import DrawnClusters, DrawnCoder, drawable
+from pixlab.codecs.features import BOX_FEATURES, CLUSTER_FEATURES
 from pixlab.codecs.kept import KeptClusters, KeptCoder
 from pixlab.codecs.lattice import fill_in_gain
 from pixlab.codecs.layers import ONE, to_integers
 from pixlab.codecs.shapes import ShapePlan
+from pixlab.codecs.subjects import Subjects
 from pixlab.codecs.tokens import KINDS, LEAST_AXIS, NETWORK, UNSAID, TokenCoder
 from pixlab.codecs.trained import LOG, Trained, TrainedModel, log_array
-from pixlab.codecs.usage import CodeUsage
 from pixlab.digis import Digis
 from pixlab.errors import PixlabError
 from pixlab.progress import Progress
@@ -88,7 +91,10 @@ class VQVAE(Trained, ClusterVQ):
     )
     learning_rate = param.Number(default=3e-3, bounds=(1e-6, 1.0), doc="of Adam, at the start")
     hits: Any = param.Selector(
-        default="exact", objects=["exact"], constant=True, doc="the hit map is kept"
+        default=None,
+        objects=[None, "exact", "drawn"],
+        doc="keep the hit map, or draw clusters in their boxes; by default drawn only for the loose "
+        "tolerance without effort max",
     )
 
     @property
@@ -97,10 +103,20 @@ class VQVAE(Trained, ClusterVQ):
         return ShapePlan(False, None, self.seed, self.stages)
 
     @property
+    def draws(self) -> bool:
+        """Whether clusters are drawn in their boxes; training for both ways is not worth it."""
+        return super().draws and (self.hits == "drawn" or self.effort != "max")
+
+    @property
     def allowed(self) -> NDArray[np.float64]:
         """Rms errors to aim at: of charge, along rows and columns in um."""
         allowed = super().allowed
         return allowed if self.charge_error is None else np.array([self.charge_error, *allowed[1:]])
+
+    @property
+    def where(self) -> tuple[str, int]:
+        """Name of the sections with tokens, and number of features of their clusters."""
+        return ("drawn", BOX_FEATURES) if self.draws else ("code", CLUSTER_FEATURES)
 
     @property
     def model_type(self) -> type[ClusterVQModel]:
@@ -168,11 +184,6 @@ class VQVAEModel(ClusterVQModel, TrainedModel):
         super().__post_init__()
         self.check_log()
 
-    def usage(self, digis: Digis) -> list[CodeUsage]:
-        """How often each token is chosen, stage by stage; escaped are clusters coded as they are."""
-        self.check(digis)
-        return self._kept.usage(self.tell(digis))
-
     def tokens(self, digis: Digis) -> awkward.Array:
         """The discrete latents of `digis`: an awkward array [event][cluster], see `cluster_latents`.
 
@@ -211,14 +222,23 @@ class VQVAEModel(ClusterVQModel, TrainedModel):
         network = coder.network
         return export(Tables(network.bins, network.weights, coder.books, LEAST_AXIS), Path(folder))
 
-    def tell(self, digis: Digis) -> KeptClusters:
-        """What is said of the clusters of digis."""
-        return self._tell(digis)[0]
+    def tell(self, digis: Digis) -> tuple[KeptClusters, DrawnClusters | None]:
+        """What is said of the clusters of digis, those with their pixels and those that are drawn."""
+        return self._tell(digis)
 
     @property
     def kept(self) -> KeptCoder:
-        """The way to code clusters."""
+        """The way to code clusters with their pixels."""
         return self._kept
+
+    @property
+    def drawn(self) -> DrawnCoder:
+        """The way to code clusters that are drawn."""
+        return self._drawn
+
+    def subjects_of(self, boxes: Boxes, tilt: Array, n_events: int) -> Subjects:
+        """Boxes of drawn clusters as the coder of tokens sees them."""
+        return DrawnCoder.subjects(self.layout, self.detector, n_events, boxes, tilt, self.arrays)
 
     @property
     def pale(self) -> int:
@@ -228,7 +248,8 @@ class VQVAEModel(ClusterVQModel, TrainedModel):
     @cached_property
     def token_coder(self) -> TokenCoder:
         """The way to tell shapes."""
-        return TokenCoder("code", self.arrays, CLUSTER_FEATURES, self.codec.stages)
+        name, n_features = self.codec.where
+        return TokenCoder(name, self.arrays, n_features, self.codec.stages)
 
 
 class _Fitting(Fitting):
@@ -256,8 +277,17 @@ class _Training:
 
     def _describe(self, digis: Digis) -> tuple[Array, Array, Array, Array, Array]:
         """Features, moments, kinds, canvases and weights of the clusters that have a shape."""
-        of, moments, canvases = KeptCoder.describe(self._fitting.layout, digis, self._arrays)
-        subjects = of.subjects
+        layout = self._fitting.layout
+        if self._codec.draws:
+            clusters = cluster(digis, thresholds=False)
+            told = DrawnCoder.describe(clusters, drawable(clusters))
+            subjects = DrawnCoder.subjects(
+                layout, digis.detector, len(digis), told.boxes, told.tilt, self._arrays
+            )
+            moments, canvases = told.moments, told.canvases
+        else:
+            of, moments, canvases = KeptCoder.describe(layout, digis, self._arrays)
+            subjects = of.subjects
         fill_in_gain(subjects, np.rint(4096 * np.log2(np.maximum(moments[:, 0], 1))).astype(int))
         own = np.flatnonzero((subjects.free > 0) & (moments[:, 0] > 0))
         free = subjects.free[own, None] & np.array([1, 2]) > 0
@@ -322,7 +352,7 @@ class _Training:
         for s in range(codec.stages):
             for i, kind in enumerate(KINDS):
                 codes = network.book(s, i).codes.cpu().numpy()
-                found[f"code.{s}.{'-rcb'[kind]}.book"] = _book(codes, kind)
+                found[f"{codec.where[0]}.{s}.{'-rcb'[kind]}.book"] = _book(codes, kind)
         found[LOG] = log_array(log, LOG_COLUMNS)
         return found
 

@@ -2,9 +2,11 @@
 
 ::
 
-    decoder: features int64[n, 20], tokens int64[n, stages] ──► barycentre int64[n, 2], 1/256 pitch
-    encoder: features int64[n, 20], barycentre int64[n, 2], spacing double[n, 2],
+    decoder: features int64[n, F], tokens int64[n, stages] ──► barycentre int64[n, 2], 1/256 pitch
+    encoder: features int64[n, F], barycentre int64[n, 2], spacing double[n, 2],
              kind int64[n] ──► tokens int64[n, stages]
+
+F is 20, or 16 where the model draws clusters.
 
 The graphs compute whole numbers in double precision, where sums and products of these sizes are
 exact, so the decoder agrees with the codec's to the last bit. The encoder chooses the codes that
