@@ -16,6 +16,7 @@ from click.testing import CliRunner
 import pixlab
 from pixlab.cli import main
 from pixlab.codecs import Autoencoder, PatchVQVAE, load_model, make_codec
+from pixlab.codecs.code_classes import cells_of
 from pixlab.codecs.conditioner import BINS, Conditioner, bins_of, learn_edges
 from pixlab.codecs.latents import read_tokens, write_tokens
 from pixlab.codecs.lattice import fill_in_gain
@@ -400,6 +401,7 @@ def test_onnx_agrees_with_the_codec(which, request, digis, tmp_path):
     # the encoder takes what is nearest; with no price of bits and one stage, so does the codec
     kind = np.searchsorted(KINDS, subjects.free[own])
     inputs = {"features": features, "kind": kind, "barycentre": offsets}
+    inputs["cell"] = cells_of(subjects)[own]
     inputs["spacing"] = subjects.steps[own, 1:] / 16
     (nearest,) = encoder.run(None, inputs)
     if coder.stages == 1:

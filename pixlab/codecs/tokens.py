@@ -5,7 +5,8 @@
     context, charge ──► network in integers ──► centre, axes ─┐
     token ──► code ───────────────────────────────────────────┴─► barycentre
 
-There is a codebook for each way that a barycentre can move: along rows, along columns, along both.
+There is a codebook for each way that a barycentre can move: along rows, along columns, along both. A
+large one has a part for each class of clusters, of which only the codes are tried (`code_classes`).
 A stage is a set of such codebooks; codes of several stages are added (residual quantisation).
 The token that is chosen costs least, squared error and code length together (entropy-constrained
 vector quantisation: P. A. Chou, T. Lookabaugh, R. M. Gray, IEEE Trans. ASSP 37, 1989), measured
@@ -22,6 +23,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from pixlab.codecs.code_classes import CodeClasses
 from pixlab.codecs.conditioner import Conditioner
 from pixlab.codecs.lattice import fill_in_gain
 from pixlab.codecs.layers import ONE
@@ -40,7 +42,9 @@ __all__ = [
     "UNSAID",
     "Frames",
     "TokenCoder",
+    "class_name",
     "frames_of",
+    "part_name",
 ]
 
 Array = NDArray[Any]
@@ -100,10 +104,17 @@ class TokenCoder:
     ) -> None:
         self._name, self.stages = name, stages
         self.network = Conditioner(NETWORK, arrays, n_features - UNSAID, OUTPUTS)
-        self.books = [[_book(_part(name, s, k), arrays) for k in KINDS] for s in range(stages)]
+        self.books = [[_book(part_name(name, s, k), arrays) for k in KINDS] for s in range(stages)]
+        self.classes = [
+            CodeClasses.read(class_name(name, k), arrays, len(book))
+            for k, book in zip(KINDS, self.books[0], strict=True)
+        ]
+        sizes = [[len(book) for book in books] for books in self.books]
+        if any(stage != sizes[0] for stage in sizes):
+            raise FormatError(f"'{name}': the codebooks of the model's stages differ in size")
         self.symbols = [
             [
-                Symbols(_part(name, s, k), arrays, n_features, len(self.books[s][i]))
+                Symbols(part_name(name, s, k), arrays, n_features, self.classes[i].largest)
                 for i, k in enumerate(KINDS)
             ]
             for s in range(stages)
@@ -112,7 +123,7 @@ class TokenCoder:
     @staticmethod
     def needs(name: str, stages: int) -> tuple[str, ...]:
         """Arrays that a model must have."""
-        parts = [_part(name, s, k) for s in range(stages) for k in KINDS]
+        parts = [part_name(name, s, k) for s in range(stages) for k in KINDS]
         coded = [n for part in parts for n in (f"{part}.book", *Symbols.needs(part))]
         return (*Conditioner.needs(NETWORK), *coded)
 
@@ -130,15 +141,13 @@ class TokenCoder:
     ) -> dict[str, Array]:
         """How likely tokens are, for these clusters; ``like`` has the network and the codebooks."""
         n_features = subjects.features.shape[1]
-        parts = [_part(name, s, k) for s in range(stages) for k in KINDS]
-        found: dict[str, Array] = {}
-        for part in parts:
-            if f"{part}.tree" in like:
-                known = {k: v for k, v in like.items() if k.startswith(f"{part}.")}
-                found |= {k: v for k, v in known.items() if not k.endswith(".book")}
-            else:
-                found |= Symbols.blank(part, len(like[f"{part}.book"]))
+        parts = [part_name(name, s, k) for s in range(stages) for k in KINDS]
         begun = f"{parts[0]}.tree" in like
+        found: dict[str, Array] = {}
+        if not begun:
+            for part, kind in zip(parts, KINDS * stages, strict=True):
+                classes = CodeClasses.read(class_name(name, kind), like, len(like[f"{part}.book"]))
+                found |= Symbols.blank(part, classes.largest)
         for _ in range(_ROUNDS if begun else _FIRST_ROUNDS):  # cheap tokens are chosen, and cheaper
             coder = TokenCoder(name, {**like, **found}, n_features, stages)
             said = coder.tell(subjects, logs, offsets, rate_weight=rate_weight).said
@@ -148,9 +157,9 @@ class TokenCoder:
                 for i, kind in enumerate(KINDS):
                     mine = subjects.free == kind
                     features = coder._features(subjects, frames, meant, s)[mine]
-                    n = len(coder.books[s][i])
-                    part = _part(name, s, kind)
-                    found |= Symbols.learn(part, features, said[s][mine], n, reuse=reuse)
+                    n, first = coder.classes[i].largest, coder.classes[i].of(subjects)[0][mine]
+                    part = part_name(name, s, kind)
+                    found |= Symbols.learn(part, features, said[s][mine] - first, n, reuse=reuse)
                 meant = meant + coder._codes(subjects, said[s], s)
         return found
 
@@ -168,6 +177,7 @@ class TokenCoder:
             last = s == self.stages - 1
             for i, kind in enumerate(KINDS):
                 which = np.flatnonzero(subjects.free == kind)
+                first, end = self.classes[i].of(subjects)
                 symbols = self.symbols[s][i]
                 contexts = symbols.choices.of(self._features(subjects, frames, rest, s), which)
                 # what later stages will correct counts for little
@@ -175,6 +185,7 @@ class TokenCoder:
                 _cheapest(
                     which, wish, weights, frames, rest, self.books[s][i], contexts,
                     code_lengths(symbols.tables), code_lengths(symbols.lower), symbols.shift,
+                    first[which], end[which],
                     rate_weight, scale, kind, said[s],
                 )  # fmt: skip
             rest = rest + self._codes(subjects, said[s], s)
@@ -189,8 +200,9 @@ class TokenCoder:
             features = self._features(subjects, frames, rest, s)
             for i, kind in enumerate(KINDS):
                 mine = np.flatnonzero(subjects.free == kind)
-                section = self.symbols[s][i].encode(features, shapes.said[s][mine], mine)
-                sections[_part(self._name, s, kind)] = section
+                symbols = shapes.said[s][mine] - self.classes[i].of(subjects)[0][mine]
+                section = self.symbols[s][i].encode(features, symbols, mine)
+                sections[part_name(self._name, s, kind)] = section
             rest = rest + self._codes(subjects, shapes.said[s], s)
         return sections
 
@@ -210,8 +222,11 @@ class TokenCoder:
             index = np.zeros(len(logs), np.int64)
             for i, kind in enumerate(KINDS):
                 mine = np.flatnonzero(subjects.free == kind)
-                section = sections[_part(self._name, s, kind)]
-                index[mine] = self.symbols[s][i].decode(features, section, mine)
+                section = sections[part_name(self._name, s, kind)]
+                first, end = (bound[mine] for bound in self.classes[i].of(subjects))
+                index[mine] = first + self.symbols[s][i].decode(features, section, mine)
+                if (index[mine] >= end).any():
+                    raise FormatError("a token is not of the class of its cluster")
             rest = rest + self._codes(subjects, index, s)
             said.append(index)
         return Shapes(said, self._meant(subjects, frames, rest), np.full(len(logs), -1, np.int64))
@@ -233,7 +248,8 @@ class TokenCoder:
             for i, kind in enumerate(KINDS):
                 mine = subjects.free == kind
                 index[mine] = token[mine] - first[i]
-                if (index[mine] < 0).any() or (index[mine] >= len(books[i])).any():
+                begin, end = (bound[mine] for bound in self.classes[i].of(subjects))
+                if (index[mine] < begin).any() or (index[mine] >= end).any():
                     raise FormatError("a token is not of the codebook for the shape of its cluster")
             rest = rest + self._codes(subjects, index, s)
             said.append(index)
@@ -291,8 +307,14 @@ class TokenCoder:
         return np.where(free, np.stack([row, col], axis=1), 0)
 
 
-def _part(name: str, stage: int, kind: int) -> str:
+def part_name(name: str, stage: int, kind: int) -> str:
+    """Of the section and arrays of a stage, for a kind of clusters."""
     return f"{name}.{stage}.{'-rcb'[kind]}"
+
+
+def class_name(name: str, kind: int) -> str:
+    """Of the arrays with the classes of a kind of clusters."""
+    return f"{name}.{'-rcb'[kind]}"
 
 
 def _book(part: str, arrays: Mapping[str, Array]) -> NDArray[np.int64]:
@@ -314,7 +336,22 @@ def _coarseness(books: list[list[Array]], stage: int, kind: int) -> float:
 
 @njit(cache=True, nogil=True)
 def _cheapest(  # type: ignore[no-untyped-def]
-    which, wish, weights, frames, rest, book, contexts, upper, lower, shift, rate, scale, kind, said
+    which,
+    wish,
+    weights,
+    frames,
+    rest,
+    book,
+    contexts,
+    upper,
+    lower,
+    shift,
+    first,
+    end,
+    rate,
+    scale,
+    kind,
+    said,
 ):
     mask = (1 << shift) - 1
     for k in range(len(which)):
@@ -322,8 +359,9 @@ def _cheapest(  # type: ignore[no-untyped-def]
         a, b, d = frames.a[i], frames.b[i], frames.d[i]
         y0, x0 = rest[i, 0], rest[i, 1]
         least = np.inf
-        for j in range(len(book)):
-            bits = upper[contexts[k], j >> shift]
+        for j in range(first[k], end[k]):
+            symbol = j - first[k]
+            bits = upper[contexts[k], symbol >> shift]
             cost = rate * bits
             if cost >= least:
                 continue
@@ -337,7 +375,7 @@ def _cheapest(  # type: ignore[no-untyped-def]
                 along = ((b * y + d * x >> 8) - wish[i, 1]) * weights[i, 1]
                 cost += scale * along * along
             if shift:
-                cost += rate * lower[j >> shift, j & mask]
+                cost += rate * lower[symbol >> shift, symbol & mask]
             if cost < least:
                 least = cost
                 said[i] = j

@@ -25,6 +25,7 @@ from pixlab.clusters import cluster
 from pixlab.codecs.boxes import Boxes
 from pixlab.codecs.cluster_latents import digis_of, tokens_of
 from pixlab.codecs.cluster_vq import ClusterVQ, ClusterVQModel, Fitting
+from pixlab.codecs.code_classes import CodeClasses, cells_of, in_one_count
 from pixlab.codecs.conditioner import BINS, bins_of, learn_edges
 from pixlab.codecs.drawn import DrawnClusters, DrawnCoder, drawable
 from pixlab.codecs.features import BOX_FEATURES, CLUSTER_FEATURES
@@ -33,7 +34,15 @@ from pixlab.codecs.lattice import fill_in_gain
 from pixlab.codecs.layers import ONE, to_integers
 from pixlab.codecs.shapes import ShapePlan
 from pixlab.codecs.subjects import Subjects
-from pixlab.codecs.tokens import KINDS, LEAST_AXIS, NETWORK, UNSAID, TokenCoder
+from pixlab.codecs.tokens import (
+    KINDS,
+    LEAST_AXIS,
+    NETWORK,
+    UNSAID,
+    TokenCoder,
+    class_name,
+    part_name,
+)
 from pixlab.codecs.trained import LOG, Trained, TrainedModel, log_array
 from pixlab.digis import Digis
 from pixlab.errors import PixlabError
@@ -61,7 +70,7 @@ _ENOUGH = 400_000  # digis that contexts and spacings are learned from
 _UNIT = 4096  # of spacings, a pitch
 _FINER = np.array([0.95, 0.87, 0.93])  # than those of a lattice, spacings have to be
 _RESERVE = np.array([1.0, 0.95, 0.95])  # of the tolerance, for events that are not fitted on
-_FEWEST = 2  # codes of a codebook
+_FEWEST, _LINE = 2, 16  # codes of a codebook
 
 
 class VQVAE(Trained, ClusterVQ):
@@ -162,6 +171,7 @@ class VQVAE(Trained, ClusterVQ):
         sample = _first(blocks)
         fitting = _Fitting(self, sample)
         training = _Training(self, fitting, blocks)
+        fitting.codes_a_cluster = training.codes_a_cluster
         fitting.arrays |= training.run(checkpoint, device, _share(progress, 0.0, 0.7), on_epoch)
         fitted = fitting.run(_share(progress, 0.7, 1.0))
         assert isinstance(fitted, VQVAEModel)
@@ -220,7 +230,9 @@ class VQVAEModel(ClusterVQModel, TrainedModel):
 
         coder = self.token_coder
         network = coder.network
-        return export(Tables(network.bins, network.weights, coder.books, LEAST_AXIS), Path(folder))
+        of_cell, of_code = in_one_count(coder.classes)
+        tables = Tables(network.bins, network.weights, coder.books, of_cell, of_code, LEAST_AXIS)
+        return export(tables, Path(folder))
 
     def tell(self, digis: Digis) -> tuple[KeptClusters, DrawnClusters | None]:
         """What is said of the clusters of digis, those with their pixels and those that are drawn."""
@@ -256,7 +268,12 @@ class _Fitting(Fitting):
     """What follows the training: a search that begins near where it ends with tokens."""
 
     tries = 16  # which tokens are cheap changes from try to try, for a while
-    reserve = _RESERVE
+    codes_a_cluster = 0.0  # of those that were trained on
+
+    @property
+    def reserve(self) -> NDArray[np.float64]:
+        """What share of the tolerance to use: codes suit the clusters that they follow a little too well."""
+        return _RESERVE / (1 + self.codes_a_cluster * np.array([0, 1, 1]))
 
     def first_steps(self) -> Array:
         """Spacings to begin with."""
@@ -269,14 +286,17 @@ class _Training:
     def __init__(self, codec: VQVAE, fitting: Fitting, blocks: Iterable[Digis]) -> None:
         self._codec, self._fitting = codec, fitting
         self._arrays = fitting.arrays | {"steps": fitting.first_steps()}
-        features, moments, kind = self._describe(fitting.digis)[:3]
+        features, moments, kind, cells = self._describe(fitting.digis)[:4]
         self._edges = learn_edges(features)
         self._bins = bins_of(self._edges)
-        self._sizes = _allot(moments, kind, codec.codebook_size)
+        self._classes = _allot(moments, kind, cells, codec.codebook_size)
+        self.codes_a_cluster = codec.codebook_size / max(len(kind), 1)
+        # first codebook of each kind: one a class
+        self._first = np.cumsum([0, *(len(c.begin) - 1 for c in self._classes)])
         self.blocks = _Blocks(self, blocks)
 
-    def _describe(self, digis: Digis) -> tuple[Array, Array, Array, Array, Array]:
-        """Features, moments, kinds, canvases and weights of the clusters that have a shape."""
+    def _describe(self, digis: Digis) -> tuple[Array, Array, Array, Array, Array, Array]:
+        """Features, moments, kinds, cells, canvases and weights of the clusters that have a shape."""
         layout = self._fitting.layout
         if self._codec.draws:
             clusters = cluster(digis, thresholds=False)
@@ -294,13 +314,14 @@ class _Training:
         weight = np.where(free, _UNIT / subjects.steps[own, 1:], 0.0)
         features = np.ascontiguousarray(subjects.features[own, :-UNSAID])
         kind = np.searchsorted(KINDS, subjects.free[own])
-        return features, moments[own], kind, canvases[own], weight
+        return features, moments[own], kind, cells_of(subjects)[own], canvases[own], weight
 
     def examples(self, digis: Digis) -> Examples:
         """Clusters as the networks see them."""
         from pixlab.networks.shape_task import Examples
 
-        features, moments, kind, canvases, weight = self._describe(digis)
+        features, moments, kind, cells, canvases, weight = self._describe(digis)
+        own_class = np.array([classes.of_cell for classes in self._classes])[kind, cells]
         rows = np.stack([b[f] for b, f in zip(self._bins, features.T, strict=True)], axis=1)
         windows = np.rint(np.clip(canvases, 0, 1) * 255).astype(np.uint8).reshape(-1, 2, 4, 8)
         return Examples(
@@ -309,7 +330,7 @@ class _Training:
             moments[:, 0],
             (moments[:, 1:] / ONE).astype(np.float32),
             weight.astype(np.float32),
-            kind.astype(np.int64),
+            self._first[kind] + own_class,
         )
 
     def run(
@@ -327,15 +348,18 @@ class _Training:
         from pixlab.networks.training import device_of, one_thread, train
 
         codec = self._codec
+        sizes = np.concatenate([np.diff(c.begin) for c in self._classes]).tolist()
         with torch.random.fork_rng():
             torch.manual_seed(codec.seed)
             network = ShapeNetwork(
                 self._edges.shape[0] * BINS,
-                [self._sizes] * codec.stages,
+                np.repeat(np.arange(len(KINDS)), np.diff(self._first)).tolist(),
+                sizes,
+                codec.stages,
                 codec.width,
                 fixed=codec.quantizer == "fsq",
             )
-        about = codec.knobs() | {"data": self.blocks.fingerprint, "kinds": self._sizes}
+        about = codec.knobs() | {"data": self.blocks.fingerprint, "sizes": sizes}
         with one_thread():
             task = ShapeTask(
                 network,
@@ -349,10 +373,12 @@ class _Training:
         found: dict[str, Array] = {f"{NETWORK}.edges": self._edges}
         for name, value in network.weights().items():
             found[f"{NETWORK}.{name}"] = to_integers(value.detach().cpu().numpy())
-        for s in range(codec.stages):
-            for i, kind in enumerate(KINDS):
-                codes = network.book(s, i).codes.cpu().numpy()
-                found[f"{codec.where[0]}.{s}.{'-rcb'[kind]}.book"] = _book(codes, kind)
+        for i, kind in enumerate(KINDS):
+            found |= self._classes[i].arrays(class_name(codec.where[0], kind))
+            for s in range(codec.stages):
+                books = [network.book(s, j) for j in range(*self._first[i : i + 2])]
+                parts = [_book(book.codes.cpu().numpy(), kind) for book in books]
+                found[f"{part_name(codec.where[0], s, kind)}.book"] = np.concatenate(parts)
         found[LOG] = log_array(log, LOG_COLUMNS)
         return found
 
@@ -398,8 +424,8 @@ def _first(blocks: Iterable[Digis]) -> Digis:
     return found[0] if len(found) == 1 else Digis.concatenate(found)
 
 
-def _allot(moments: Array, kind: Array, size: int) -> list[int]:
-    """Codes of each kind: in the cube root of the number of clusters, the square root for planes.
+def _allot(moments: Array, kind: Array, cells: Array, size: int) -> list[CodeClasses]:
+    """Classes of each kind of clusters, whose codes are as many as give the least total error.
 
     On a line errors fall with the square of the number of codes, in a plane with their number.
     """
@@ -411,8 +437,15 @@ def _allot(moments: Array, kind: Array, size: int) -> list[int]:
     if not weights.any():
         weights = np.ones(len(KINDS))
     sizes = np.maximum(np.floor(weights / weights.sum() * size), _FEWEST).astype(int)
+    # a few codes are enough on a line, and more are worth less than in a plane
+    sizes = np.maximum(np.minimum(sizes, _LINE), sizes // 2)
     sizes[-1] = max(size - sizes[0] - sizes[1], _FEWEST)
-    return [int(n) for n in sizes]
+    found = []
+    for i, n in enumerate(sizes):
+        own = kind == i
+        far = np.square(moments[own, 1:] / ONE).sum(axis=1)
+        found.append(CodeClasses.learn(cells[own], far, int(n), 2 if i == len(KINDS) - 1 else 1))
+    return found
 
 
 def _book(codes: Array, kind: int) -> NDArray[np.int16]:

@@ -4,9 +4,10 @@
 
     decoder: features int64[n, F], tokens int64[n, stages] ──► barycentre int64[n, 2], 1/256 pitch
     encoder: features int64[n, F], barycentre int64[n, 2], spacing double[n, 2],
-             kind int64[n] ──► tokens int64[n, stages]
+             kind int64[n], cell int64[n] ──► tokens int64[n, stages]
 
-F is 20, or 16 where the model draws clusters.
+F is 20, or 16 where the model draws clusters; kinds are 0 to 2, see `tokens.KINDS`, and cells what
+`code_classes.cells_of` says.
 
 The graphs compute whole numbers in double precision, where sums and products of these sizes are
 exact, so the decoder agrees with the codec's to the last bit. The encoder chooses the codes that
@@ -40,6 +41,10 @@ class Tables:
         embed, hidden, hidden_bias, out, out_bias, in 1/256.
     books : list of lists of int64[codes, 2]
         Codes of each stage and kind: along rows, along columns, along both.
+    of_cell : int64[kinds, cells]
+        Class of clusters of each kind and cell, all kinds in one count.
+    of_code : int64[codes]
+        Class that has each code of a stage.
     least_axis : int
         Of the axes of a frame, 1/256.
     """
@@ -49,9 +54,12 @@ class Tables:
         bins: Array,
         weights: tuple[Array, ...],
         books: list[list[Array]],
+        of_cell: Array,
+        of_code: Array,
         least_axis: int,
     ) -> None:
         self.bins, self.weights, self.books, self.least_axis = bins, weights, books, least_axis
+        self.of_cell, self.of_code = of_cell, of_code
 
 
 def export(tables: Tables, folder: Path) -> tuple[Path, Path]:
@@ -129,19 +137,21 @@ def _encoder(tables: Tables) -> Any:
     wish = g.double("barycentre")
     wished = [g.add("Unsqueeze", g.column(wish, i), last) for i in range(2)]
     spacing = [g.add("Unsqueeze", g.column("spacing", i), last) for i in range(2)]
-    # a row of squared weights and of forbidden codes for each kind
+    # squared weights of each kind, and which codes are of another class than the cluster
     free = g.add("Gather", g.constant([[1, 0], [0, 1], [1, 1]]), "kind", axis=0)
     moves = [g.add("Unsqueeze", g.column(free, i), last) for i in range(2)]
+    n_cells = tables.of_cell.shape[1]
+    cell = g.add("Add", "cell", g.add("Mul", "kind", g.constant(n_cells, np.int64)))
+    mine = g.add("Gather", g.constant(tables.of_cell.ravel(), np.int64), cell)
+    same = g.add("Equal", g.add("Unsqueeze", mine, last), g.constant([tables.of_code], np.int64))
+    forbidden = g.add("Where", same, g.constant(0.0), g.constant(_FAR))
     before: list[str] = [g.constant([[0.0]]), g.constant([[0.0]])]
     chosen = []
     for books in tables.books:
         codes = np.concatenate(books)
-        kinds = np.repeat(np.arange(3), [len(book) for book in books])
         y = g.add("Add", before[0], g.constant(codes[None, :, 0]))
         x = g.add("Add", before[1], g.constant(codes[None, :, 1]))
-        cost = g.add(
-            "Gather", g.constant(np.where(kinds == np.arange(3)[:, None], 0, _FAR)), "kind", axis=0
-        )
+        cost = forbidden
         for i, place in enumerate(_place(g, frame, y, x)):
             off = g.add("Div", g.add("Sub", place, wished[i]), spacing[i])
             cost = g.add("Add", cost, g.add("Mul", g.add("Mul", off, off), moves[i]))
@@ -159,5 +169,6 @@ def _encoder(tables: Tables) -> Any:
         "barycentre": (integers, ["n", 2]),
         "spacing": (TensorProto.DOUBLE, ["n", 2]),
         "kind": (integers, ["n"]),
+        "cell": (integers, ["n"]),
     }
     return g.model(inputs, tokens, "tokens", ["n", len(tables.books)])

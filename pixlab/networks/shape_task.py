@@ -27,7 +27,7 @@ class Examples(NamedTuple):
 
     ``bins``: int32[n, features]; ``windows``: uint8[n, 2, 4, 8], share of each cell that is hit and
     of the charge, 255 for 1; ``charge``: int64[n], counts; ``target``: float32[n, 2], barycentre
-    in pitches; ``weight``: float32[n, 2], 1 / spacing; ``kind``: int64[n].
+    in pitches; ``weight``: float32[n, 2], 1 / spacing; ``book``: int64[n], the codebook of each.
     """
 
     bins: NDArray[np.int32]
@@ -35,7 +35,7 @@ class Examples(NamedTuple):
     charge: NDArray[np.int64]
     target: NDArray[np.float32]
     weight: NDArray[np.float32]
-    kind: NDArray[np.int64]
+    book: NDArray[np.int64]
 
     def take(self, which: Any) -> Examples:
         """Some of them."""
@@ -63,7 +63,7 @@ class ShapeTask(Task):
         self._losses: Losses | None = None
         self._settles = False
         self._counts: list[Tensor] = []
-        first = next((block for block in self._blocks if len(block.kind)), None)
+        first = next((block for block in self._blocks if len(block.book)), None)
         if first is None:
             raise PixlabError(
                 "no cluster has more than one pixel: there is no shape to learn",
@@ -78,7 +78,7 @@ class ShapeTask(Task):
     def batches(self, generator: torch.Generator) -> Iterator[Batch]:
         """Shuffled within each block."""
         for block in self._blocks:
-            n = len(block.kind)
+            n = len(block.book)
             own = np.flatnonzero(np.arange(n) % _HELD_OUT) if n > _HELD_OUT else np.arange(n)
             order = own[torch.randperm(len(own), generator=generator).numpy()]
             for begin in range(0, len(order), _BATCH):
@@ -88,7 +88,7 @@ class ShapeTask(Task):
         """Every tenth cluster."""
         self._counts = []
         for block in self._blocks:
-            own = np.arange(0, len(block.kind), _HELD_OUT)
+            own = np.arange(0, len(block.book), _HELD_OUT)
             for begin in range(0, len(own), _BATCH):
                 yield self._to_batch(block.take(own[begin : begin + _BATCH]))
 
@@ -96,7 +96,7 @@ class ShapeTask(Task):
         """Error + lambda bits + commitment."""
         self._settles = epoch >= self._exact_from
         losses = self.network(batch, self._rate_weight, exact=self._settles)
-        n = len(batch.kind)
+        n = len(batch.book)
         total = losses.error + self._rate_weight * losses.bits + losses.commitment
         self._losses = losses
         if not self.network.training:
@@ -123,9 +123,9 @@ class ShapeTask(Task):
 
     def _count(self, losses: Losses) -> None:
         found = []
-        for kind, (_, said) in enumerate(losses.tokens):
+        for i, (_, said) in enumerate(losses.tokens):
             for s, index in enumerate(said):
-                size = self.network.book(s, kind).size
+                size = self.network.book(s, i).size
                 found.append(torch.bincount(index.cpu(), minlength=size).float())
         before = self._counts or [torch.zeros_like(f) for f in found]
         self._counts = [a + b for a, b in zip(before, found, strict=True)]
@@ -133,5 +133,5 @@ class ShapeTask(Task):
     def _to_batch(self, e: Examples) -> Batch:
         windows = e.windows.astype(np.float32) / 255
         windows[:, 1] = np.log2(1 + windows[:, 1] * e.charge[:, None, None]) / 8
-        columns = (e.bins.astype(np.int64), windows, e.target, e.weight, e.kind)
+        columns = (e.bins.astype(np.int64), windows, e.target, e.weight, e.book)
         return Batch(*(torch.from_numpy(c).to(self._device) for c in columns))

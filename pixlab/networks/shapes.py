@@ -14,7 +14,7 @@ AAAI 2018), so that `pixlab.codecs.conditioner` does with integers what it did h
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import torch
@@ -33,14 +33,14 @@ _CHANNELS = 6
 class Batch(NamedTuple):
     """Clusters: ``bins``: int64[n, features], rows of embeddings; ``window``: [n, 2, 4, 8];
     ``target``: [n, 2], barycentre in pitches; ``weight``: [n, 2], 1 / spacing, 0 where it cannot
-    move; ``kind``: int64[n].
+    move; ``book``: int64[n], the codebook of each.
     """
 
     bins: Tensor
     window: Tensor
     target: Tensor
     weight: Tensor
-    kind: Tensor
+    book: Tensor
 
 
 class Losses(NamedTuple):
@@ -49,7 +49,7 @@ class Losses(NamedTuple):
     error: Tensor
     bits: Tensor
     commitment: Tensor
-    tokens: list[tuple[Tensor, list[Tensor]]]  # clusters of each kind, and a token a stage
+    tokens: list[tuple[Tensor, list[Tensor]]]  # clusters of each codebook, and a token a stage
 
 
 class Encoder(nn.Module):
@@ -77,16 +77,30 @@ class ShapeNetwork(nn.Module):
     ----------
     n_rows : int
         Of the embeddings: features times bins.
-    sizes : sequence of sequences of int
-        Codes of each kind, in each stage.
+    kinds : sequence of int
+        What the codes of each codebook of a stage move, see `ROW_COL`.
+    sizes : sequence of int
+        Codes of each of them.
+    stages : int
+        How many there are.
     width : int
         Hidden units.
     fixed : bool
         Codes stay on a grid.
     """
 
-    def __init__(self, n_rows: int, sizes: list[list[int]], width: int, *, fixed: bool) -> None:
+    def __init__(
+        self,
+        n_rows: int,
+        kinds: Sequence[int],
+        sizes: Sequence[int],
+        stages: int,
+        width: int,
+        *,
+        fixed: bool,
+    ) -> None:
         super().__init__()
+        self.axes = [ROW_COL[kind] for kind in kinds]
         self.embed = nn.Embedding(n_rows, width)
         nn.init.normal_(self.embed.weight, std=0.15)
         self.hidden = nn.Linear(width, width)
@@ -97,18 +111,19 @@ class ShapeNetwork(nn.Module):
         self.encoder = Encoder(width)
         self.books = nn.ModuleList(
             nn.ModuleList(
-                Codebook(n, len(axes), fixed=fixed) for n, axes in zip(stage, ROW_COL, strict=True)
+                Codebook(n, len(axes), fixed=fixed)
+                for n, axes in zip(sizes, self.axes, strict=True)
             )
-            for stage in sizes
+            for _ in range(stages)
         )
         self.priors = nn.ModuleList(
-            nn.ModuleList(nn.Linear(width, n) for n in stage) for stage in sizes
+            nn.ModuleList(nn.Linear(width, n) for n in sizes) for _ in range(stages)
         )
 
-    def book(self, stage: int, kind: int) -> Codebook:
-        """The codebook of a stage for a kind of clusters."""
+    def book(self, stage: int, i: int) -> Codebook:
+        """A codebook of a stage."""
         books: nn.ModuleList = self.books[stage]  # type: ignore[assignment]
-        return books[kind]  # type: ignore[return-value]
+        return books[i]  # type: ignore[return-value]
 
     def context(self, bins: Tensor) -> tuple[Tensor, Tensor]:
         """Hidden context [n, width] and centre and axes [n, 5]."""
@@ -145,13 +160,13 @@ class ShapeNetwork(nn.Module):
         code = torch.zeros_like(latent)
         bits = latent.new_zeros(len(latent))
         tokens = []
-        for kind, axes in enumerate(ROW_COL):
-            which = torch.nonzero(batch.kind == kind).flatten()
+        for i, axes in enumerate(self.axes):
+            which = torch.nonzero(batch.book == i).flatten()
             said: list[Tensor] = []
             for s in range(len(self.books)):
-                codes = self.book(s, kind).codes
+                codes = self.book(s, i).codes
                 prior: nn.ModuleList = self.priors[s]  # type: ignore[assignment]
-                log_p = torch.log_softmax(prior[kind](hidden[which]), dim=1) / -math.log(2)
+                log_p = torch.log_softmax(prior[i](hidden[which]), dim=1) / -math.log(2)
                 with torch.no_grad():
                     rest = (latent - code)[which]
                     index = _cheapest(
@@ -175,19 +190,19 @@ class ShapeNetwork(nn.Module):
     def learn_codes(self, losses: Losses, generator: torch.Generator | None) -> None:
         """Let codebooks follow the latents of the last `forward`; see `Codebook.update`."""
         latent, _ = self._seen
-        for kind, (which, said) in enumerate(losses.tokens):
-            rest = latent[which][:, list(ROW_COL[kind])]
+        for i, (which, said) in enumerate(losses.tokens):
+            rest = latent[which][:, list(self.axes[i])]
             for s, index in enumerate(said):
-                book = self.book(s, kind)
+                book = self.book(s, i)
                 before = book.codes[index]
                 dead, parent = book.update(rest, index, generator)
-                self._split_prior(s, kind, dead, parent)
+                self._split_prior(s, i, dead, parent)
                 rest = rest - before
 
-    def _split_prior(self, stage: int, kind: int, dead: Tensor, parent: Tensor) -> None:
+    def _split_prior(self, stage: int, i: int, dead: Tensor, parent: Tensor) -> None:
         """Make revived codes as likely as those that they were split from; else nobody could pay them."""
         priors: nn.ModuleList = self.priors[stage]  # type: ignore[assignment]
-        prior: nn.Linear = priors[kind]  # type: ignore[assignment]
+        prior: nn.Linear = priors[i]  # type: ignore[assignment]
         prior.weight[dead] = prior.weight[parent]
         prior.bias[parent] -= math.log(2)
         prior.bias[dead] = prior.bias[parent]
@@ -198,11 +213,11 @@ class ShapeNetwork(nn.Module):
         frame = self.context(batch.bins)[1]
         free = (batch.weight > 0).to(frame.dtype)
         latent = self.unplace(frame, batch.target) * free
-        for kind, axes in enumerate(ROW_COL):
-            which = batch.kind == kind
+        for i, axes in enumerate(self.axes):
+            which = batch.book == i
             rest = latent[which][:, list(axes)]
             for s in range(len(self.books)):
-                book = self.book(s, kind)
+                book = self.book(s, i)
                 book.start(rest, seed)
                 if len(rest):
                     rest = rest - book.codes[torch.cdist(rest, book.codes).argmin(dim=1)]
