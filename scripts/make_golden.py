@@ -24,7 +24,7 @@ KNOBS: dict[str, dict[str, object]] = {
     "residual-vq": {"codebook_size": 64, "residual_size": 32},
     "residual-vq drawn": {"codebook_size": 64, "target": "loose", "product": True},
     "vqvae": {"codebook_size": 64, "stages": 2},
-    "vqvae drawn": {"codebook_size": 64, "target": "loose"},
+    "vqvae drawn": {"codebook_size": 256, "target": "loose"},
     "patch-vqvae": {"codebook_size": 64},
 }
 
