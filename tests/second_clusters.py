@@ -409,6 +409,7 @@ def pixel_features(c, charge, offset):
     mx, my = sum(x) // n, sum(y) // n
     rr, cc = sum(v * v for v in x) // n - mx * mx, sum(v * v for v in y) // n - my * my
     rc = sum(v * w for v, w in zip(x, y, strict=True)) // n - mx * my
+    offset = [clip(v, -LIMIT, LIMIT) for v in offset]
     a, b = plane(c.free, *offset, rr, cc, rc)
     r1, c1 = c.r0 + c.high - 1, c.c0 + c.wide - 1
     for (r, col), u, v, role in zip(c.pixels, x, y, roles(c.pixels), strict=True):

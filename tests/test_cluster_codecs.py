@@ -11,8 +11,12 @@ import pytest
 import pixlab
 from pixlab.clusters import cluster
 from pixlab.codecs import ClusterVQ, CodeUsage, make_codec, model_from_bytes
+from pixlab.codecs.boxes import Boxes
 from pixlab.codecs.cluster_vq import _too_many
+from pixlab.codecs.drawn import merge
+from pixlab.codecs.features import of_pixels
 from pixlab.codecs.moments import (
+    BOTH,
     TRIM,
     Limits,
     Pixels,
@@ -22,7 +26,8 @@ from pixlab.codecs.moments import (
     shifts,
 )
 from pixlab.coding.levels import Levels
-from pixlab.detectors import DETECTORS
+from pixlab.detectors import DETECTORS, Detector
+from pixlab.errors import FormatError
 
 
 @pytest.fixture(scope="module")
@@ -187,6 +192,37 @@ def test_painted_clusters_have_the_charge_and_barycentre_that_they_were_given():
     near = 2 * (1 + 256 // np.maximum(wanted[:, 0], 1)) + 1
     along = np.stack([free & 1, free & 2], axis=1) > 0
     assert (off <= near[:, None])[along & (clusters.size > 1)[:, None]].mean() > 0.97
+
+
+def test_offsets_far_outside_of_a_cluster_stay_within_64_bits():
+    """A damaged stream or model can ask for them; what is told of a pixel is then an end of its range."""
+    detector = DETECTORS["phase1"]
+    row, col = (a.ravel().astype(np.uint16) for a in np.mgrid[0:20, 0:10])
+    n = len(row)
+    pixels = Pixels(np.array([0, n]), np.arange(n), row, col, np.zeros(1, np.int64))
+    told = []
+    for far in (1 << 16, 1 << 22, 1 << 28):
+        features = of_pixels(
+            pixels, make_places(detector), np.array([BOTH], np.uint8), np.zeros(1, np.int64),
+            np.array([100 * n]), np.array([[far, -far]]), np.zeros(n, np.uint8),
+        )  # fmt: skip
+        steep = features[:, 1].reshape(20, 10)
+        assert (steep[0, -1], steep[-1, 0]) == (0, 255)
+        told.append(features)
+    assert all((features == told[0]).all() for features in told)
+
+
+def test_events_of_a_giant_detector_are_refused_before_their_pixels_run_out_of_numbers():
+    n = 4096
+    module = np.arange(n)
+    sides = np.where(module % 2, 1 << 14, 1)
+    table = {"detid": module, "rows": sides, "cols": (1 << 14) // sides, "layer": ["one"] * n}
+    digis = pixlab.Digis.empty(Detector.from_table(table, name="giant", adc_max=255), 1 << 23)
+    none = np.zeros(0, np.int64)
+    at = none.astype(np.uint16)
+    nothing = Pixels(np.zeros(1, np.int64), none, at, at, none)
+    with pytest.raises(FormatError, match="too many events"):
+        merge(digis, Boxes(*[none] * 6), nothing, at)
 
 
 def test_counts_are_kept_where_they_leave_no_room():

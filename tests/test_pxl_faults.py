@@ -276,22 +276,47 @@ def test_what_goes_wrong_leaves_no_half_file(tmp_path, fault, old):
         assert left == []
 
 
-def test_a_command_that_meets_a_full_disk_says_so(tmp_path, digis):
+FULL = """
+import resource, sys
+from pixlab.cli import main
+source, warm, out = sys.argv[1:]
+main(["convert", source, warm], standalone_mode=False)  # so that all that runs is compiled
+resource.setrlimit(resource.RLIMIT_FSIZE, (2000, 2000))
+main(["convert", source, out])
+"""
+
+
+@pytest.mark.parametrize("suffix", ["csv", "h5", "npz", "parquet", "pxl", "root"])
+def test_a_command_that_meets_a_full_disk_says_so(tmp_path, digis, suffix):
+    source, warm, out = (tmp_path / f"{name}.{suffix}" for name in ("in", "warm", "out"))
+    pixlab.write(digis, source)
+    run = subprocess.run(
+        [sys.executable, "-c", FULL, source, warm, out],
+        capture_output=True, text=True, check=False, cwd=Path(__file__).parents[1],
+    )  # fmt: skip
+    assert run.returncode == 2
+    assert len(run.stderr.strip().splitlines()) == 1
+    assert f"{out.name} cannot be written" in run.stderr
+    assert "free space" in run.stderr
+    assert sorted(p.name for p in tmp_path.iterdir()) == [source.name, warm.name]
+
+
+def test_no_room_for_compiled_code_is_no_damage_of_the_file(tmp_path, digis):
     source = tmp_path / "in.npz"
     pixlab.write(digis, source)
 
     def limit():
-        resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
+        resource.setrlimit(resource.RLIMIT_FSIZE, (2000, 2000))
 
     run = subprocess.run(
-        [sys.executable, "-c", "from pixlab.cli import main; main()", "compress", source, tmp_path / "out.pxl"],
+        [sys.executable, "-c", "from pixlab.cli import main; main()", "info", source],
         capture_output=True, text=True, preexec_fn=limit, check=False,
-        cwd=Path(__file__).parents[1],
+        cwd=Path(__file__).parents[1], env=os.environ | {"NUMBA_CACHE_DIR": str(tmp_path / "code")},
     )  # fmt: skip
     assert run.returncode == 2
     assert len(run.stderr.strip().splitlines()) == 1
-    assert "free space" in run.stderr
-    assert [p.name for p in tmp_path.iterdir()] == ["in.npz"]
+    assert "NUMBA_CACHE_DIR" in run.stderr
+    assert "damaged" not in run.stderr
 
 
 def test_files_are_written_and_read_by_many_threads(digis, tmp_path, monkeypatch):

@@ -410,10 +410,13 @@ def merge(
     Raises
     ------
     FormatError
-        If drawn clusters overlap each other or what is kept.
+        If drawn clusters overlap each other or what is kept, or there are more pixels than a number
+        can tell apart.
     """
     detector, frames = base.detector, base.frames
     n_modules, height, width = len(detector), int(detector.rows.max()), int(detector.cols.max())
+    if (len(base) + 1) * n_modules * height * width >= 1 << 63:
+        raise FormatError("there are too many events of a detector with so many pixels")
     kept = np.repeat(frames.event * n_modules + frames.module, np.diff(frames.offsets))
     drawn = np.repeat(boxes.event * n_modules + boxes.module, np.diff(pixels.offsets))
     frame = np.concatenate([kept, drawn])

@@ -12,7 +12,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from pixlab.codecs.boxes import Boxes
-from pixlab.codecs.moments import Pixels, Places, direction, plane
+from pixlab.codecs.moments import MAX_OFFSET, Pixels, Places, direction, plane
 from pixlab.coding.bits import kernel
 from pixlab.coding.contexts import SILENT, first_context, plain_looks
 from pixlab.coding.layout import Layout
@@ -250,7 +250,10 @@ def _of_pixels(  # type: ignore[no-untyped-def]
             rc += dx * dy
         mean_row, mean_col = sum_row // n, sum_col // n
         rr, cc = rr // n - mean_row * mean_row, cc // n - mean_col * mean_col
-        a, b = plane(free[c], target[c, 0], target[c, 1], rr, cc, rc // n - mean_row * mean_col)
+        # farther than any cluster reaches, a damaged offset would leave 64 bits
+        shift_row = min(max(target[c, 0], -MAX_OFFSET), MAX_OFFSET)
+        shift_col = min(max(target[c, 1], -MAX_OFFSET), MAX_OFFSET)
+        a, b = plane(free[c], shift_row, shift_col, rr, cc, rc // n - mean_row * mean_col)
         mean = charge[c] // n
         row_0, col_0 = row_0 + mean_row, col_0 + mean_col
         size, high, wide = (

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from pixlab.coding.bits import kernel
 from pixlab.detectors import Detector
 
-__all__ = ["BOTH", "COLS", "MAX_PIXELS", "MAX_SPAN", "QUIET", "ROWS", "TRIM", "UNIT"]
+__all__ = ["BOTH", "COLS", "MAX_OFFSET", "MAX_PIXELS", "MAX_SPAN", "QUIET", "ROWS", "TRIM", "UNIT"]
 __all__ += [
     "Limits",
     "Pixels",
@@ -39,7 +39,7 @@ MAX_SPAN = 80  # pixels along rows or columns; longer clusters cannot be painted
 MAX_PIXELS = 255  # nor can larger ones
 QUIET = 64  # noise that changes nothing; a base that is as good as any other
 ROWS, COLS, BOTH = 1, 2, 3
-_LIMIT = 2 * UNIT * MAX_SPAN  # of an offset; a pixel is at most twice as long as the pitch
+MAX_OFFSET = 2 * UNIT * MAX_SPAN  # of an offset; a pixel is at most twice as long as the pitch
 _ONE = 1 << 16  # a weight of 1
 _LEAST, _MOST = _ONE // 20, 16 * _ONE
 _ROUNDS = 4  # of correcting what limits of counts do to the barycentre
@@ -350,8 +350,8 @@ def _paint(pixels, places, free, charge, target, base, noise, limits, faint, adc
             cc += mean_col * (mean_col * heavy - 2 * col_sum)
             rc += mean_row * mean_col * heavy - mean_row * col_sum - mean_col * row_sum
             rr, cc, rc = _over(rr, heavy, rows), _over(cc, heavy, cols), _over(rc, heavy, both)
-            wish_row = min(max(up - mean_row, -_LIMIT), _LIMIT)
-            wish_col = min(max(along - mean_col, -_LIMIT), _LIMIT)
+            wish_row = min(max(up - mean_row, -MAX_OFFSET), MAX_OFFSET)
+            wish_col = min(max(along - mean_col, -MAX_OFFSET), MAX_OFFSET)
             for _ in range(_ROUNDS):
                 a, b = plane(free[c], wish_row, wish_col, rr, cc, rc)
                 start = _ONE - a * mean_row - b * mean_col
@@ -373,8 +373,8 @@ def _paint(pixels, places, free, charge, target, base, noise, limits, faint, adc
                     best, share = share, best
                 if off <= near or not better:
                     break
-                wish_row = min(max(wish_row + off_row, -_LIMIT), _LIMIT)
-                wish_col = min(max(wish_col + off_col, -_LIMIT), _LIMIT)
+                wish_row = min(max(wish_row + off_row, -MAX_OFFSET), MAX_OFFSET)
+                wish_col = min(max(wish_col + off_col, -MAX_OFFSET), MAX_OFFSET)
             if least_off <= _GOOD * near:
                 break
         for k in range(n):
@@ -412,7 +412,7 @@ def _paint_few(  # type: ignore[no-untyped-def]
     low_j, high_j = _range(limits, faint[j])
     total = min(max(charge, low + low_j), high + high_j)
     # the barycentre is at -length / 2 if the first one has all, at length / 2 if it has none
-    place = min(max(place, -_LIMIT), _LIMIT)
+    place = min(max(place, -MAX_OFFSET), MAX_OFFSET)
     part = (total * (2 * place + length) + length) // (2 * length)
     part = min(max(part, low_j, total - high), high_j, total - low)
     adc[i], adc[j] = total - part, part

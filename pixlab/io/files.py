@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import secrets
 from collections.abc import Callable, Iterator
@@ -19,6 +20,7 @@ from pixlab.io.places import PathLike, Place
 __all__ = ["DAMAGED", "NotHere", "atomic", "boundary", "clip", "event_range", "read_range"]
 
 DAMAGED = "the file is damaged or incomplete: compare its size with the original and fetch it again"
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 @contextmanager
@@ -106,6 +108,11 @@ def _as_pixlab_error(
         return error
     if isinstance(error, ImportError):
         return PixlabError(f"{place} cannot be read here: {error}", "install what is missing")
+    if isinstance(error, OSError) and error.errno in _NO_ROOM:  # numba keeps what it compiles
+        return PixlabError(
+            f"{place} cannot be read here: there is no room for compiled code ({error.strerror})",
+            "free space, or set NUMBA_CACHE_DIR to a directory that has some",
+        )
     text = next((line for line in str(error).splitlines() if line.strip()), "")[:120]
     # uproot's many lines begin with one that says nothing
     text = f": {text}" if text not in ("", "while reading") else ""

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +22,7 @@ from pixlab.digis import EVENT_ID, Digis
 from pixlab.errors import FormatError, PixlabError
 from pixlab.io.events import Columns, EventReader, How, described_by, no_branch
 from pixlab.io.files import DAMAGED, NotHere
+from pixlab.io.h5disk import Disk
 from pixlab.io.h5file import MAGIC, H5File
 from pixlab.io.names import COLUMNS, canonical, check_type, match_columns
 from pixlab.io.rows import RowsReader
@@ -143,26 +143,32 @@ def write(groups: Iterable[Digis], path: Path) -> None:
     """
     import h5py
 
-    parts = iter(groups)
-    first = next(parts)
     # from version 1.10 on HDF5 has checksums of its own records, too
-    with h5py.File(path, "w", libver=("v110", "v110")) as file:
-        about = {"version": 1, "detector": first.detector.to_json()}
-        file.attrs.create(_ABOUT, np.bytes_(json.dumps(about).encode()))
-        events = digis = 0
-        for group in chain([first], parts):
-            arrays: dict[str, NDArray[Any]] = {
-                "event": group.event + events,
-                **{name: getattr(group, name) for name in COLUMNS[1:]},
-                "offsets": group.offsets[(events > 0) :] + digis,
-            }
-            if group.flag is not None:
-                arrays["flag"] = group.flag.astype(np.uint8)
-            if group.event_id is not None:
-                arrays |= {name: group.event_id[field] for field, name in _NUMBERS.items()}
-            for name, values in arrays.items():
-                _append(file, name, values)
-            events, digis = events + len(group), digis + group.n_digis
+    with Disk(path) as disk:
+        with h5py.File(disk, "w", libver=("v110", "v110")) as file:
+            _write(groups, file, disk)
+        disk.check()
+
+
+def _write(groups: Iterable[Digis], file: Any, disk: Disk) -> None:
+    events = digis = 0
+    for group in groups:
+        if _ABOUT not in file.attrs:
+            about = {"version": 1, "detector": group.detector.to_json()}
+            file.attrs.create(_ABOUT, np.bytes_(json.dumps(about).encode()))
+        arrays: dict[str, NDArray[Any]] = {
+            "event": group.event + events,
+            **{name: getattr(group, name) for name in COLUMNS[1:]},
+            "offsets": group.offsets[(events > 0) :] + digis,
+        }
+        if group.flag is not None:
+            arrays["flag"] = group.flag.astype(np.uint8)
+        if group.event_id is not None:
+            arrays |= {name: group.event_id[field] for field, name in _NUMBERS.items()}
+        for name, values in arrays.items():
+            _append(file, name, values)
+        disk.check()
+        events, digis = events + len(group), digis + group.n_digis
 
 
 def _append(file: Any, name: str, values: NDArray[Any]) -> None:
