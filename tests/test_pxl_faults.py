@@ -76,6 +76,17 @@ def test_every_whole_chunk_is_recovered(digis, chunked):
     assert "chunks/000001.bin" in lost[0].why
 
 
+def test_events_of_whole_chunks_are_read_past_a_damaged_one(digis, chunked, tmp_path):
+    starts = _starts(chunked)
+    _spoil(chunked, "chunks/000001.bin")
+    for first, stop in ((starts[2], len(digis)), (starts[3] + 1, starts[5]), (0, starts[1])):
+        assert pixlab.read(chunked, events=(first, stop)) == digis[first:stop]
+        blocks = list(pixlab.iterate(chunked, within=(first, stop)))
+        assert pixlab.Digis.concatenate(blocks) == digis[first:stop]
+    with pytest.raises(FormatError, match="000001"):
+        list(pixlab.iterate(chunked, within=(starts[1], starts[2])))
+
+
 @pytest.mark.parametrize("share", [0.3, 0.6, 0.9, 0.99])
 def test_a_file_that_was_cut_short_gives_back_its_beginning(digis, chunked, share):
     starts, members, data = _starts(chunked), _members(chunked), chunked.read_bytes()

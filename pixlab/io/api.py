@@ -137,8 +137,8 @@ def _blocks(
         with _Opened(path, format, how) as opened:
             start, count = skip, opened.count
             skip = max(skip - count, 0)
-            size = opened.block_size() if size is None else size
             while start < count and left:
+                size = size or opened.block_size(start, left)
                 held = 0 if waiting is None else len(waiting)
                 block = opened.read(start, start + min(size - held, left))
                 start, left = start + len(block), left - len(block)
@@ -233,7 +233,7 @@ def info(
     events = digis = 0
     layers: Counter[str] = Counter()
     with _Opened(place, format, _how(branch, detector, duplicates)) as opened:
-        size, more = opened.block_size(), True
+        size, more = opened.block_size(0, _MOST_EVENTS), True
         while more:
             block = opened.read(events, events + size)
             more = len(block) == size
@@ -324,9 +324,12 @@ class _Opened:
         """Number of events."""
         return self.reader.count
 
-    def block_size(self) -> int:
-        """Events that have about `_BLOCK_DIGIS` digis, to judge by the first ones."""
-        first = self.read(0, 10)
+    def block_size(self, start: int, most: int) -> int:
+        """Events that have about `_BLOCK_DIGIS` digis, to judge by the first ones from `start` on.
+
+        What is not wanted is not looked at: it may be damaged.
+        """
+        first = self.read(start, start + min(most, 10))
         mean = first.n_digis / max(len(first), 1)
         return max(1, min(_MOST_EVENTS, int(_BLOCK_DIGIS / max(mean, 1.0))))
 
