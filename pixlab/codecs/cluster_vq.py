@@ -303,6 +303,11 @@ class Fitting:
         """What share of the tolerance to use."""
         return _CODED_RESERVE if self.codec.plan.coded else _RESERVE
 
+    @property
+    def pixels(self) -> float:
+        """As many pixels as were hit are to be drawn times this."""
+        return _FEWER if self.codec.plan.coded else _FOLLOWING
+
     def __init__(self, codec: ClusterVQ, digis: Digis, progress: Progress | None = None) -> None:
         self.codec, self.digis, detector = codec, digis, digis.detector
         slopes = track_slopes(detector)
@@ -325,7 +330,7 @@ class Fitting:
             pixels = 1.0
             if codec.draws:  # in the middle of what there is before and after pre-mixing
                 faint = float((digis.adc < pale).mean())
-                pixels = (_FEWER if codec.plan.coded else _FOLLOWING) - faint / 2
+                pixels = self.pixels - faint / 2
             self.arrays |= DrawnCoder.learn_pictures(
                 of, detector, size, pixels=pixels, seed=codec.seed
             )

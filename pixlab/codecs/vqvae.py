@@ -267,6 +267,7 @@ class VQVAEModel(ClusterVQModel, TrainedModel):
 class _Fitting(Fitting):
     """What follows the training: a search that begins near where it ends with tokens."""
 
+    pixels = 0.999  # barycentres that are told as tokens draw fewer
     tries = 16  # which tokens are cheap changes from try to try, for a while
     codes_a_cluster = 0.0  # of those that were trained on
 
