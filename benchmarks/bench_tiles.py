@@ -44,9 +44,9 @@ SPREAD = ("bits_per_digi", "charge_rms", "size_unchanged")
 class Chosen(PatchVQVAE):
     """Pictures by k-means, chosen by what they do to clusters: what the choice alone is good for."""
 
-    def learn_book(self, digis: Digis, **how: Any) -> dict[str, Any]:
+    def train_book(self, first: Digis, *_: Any) -> dict[str, Any]:
         """No training."""
-        arrays = PatchVQ.learn_book(self, digis)
+        arrays = self.learn_book(first)
         prices = np.zeros(len(arrays["codebook"]), np.uint16)
         return arrays | {"prices": prices, LOG: np.zeros((0, len(LOG_COLUMNS)), np.float32)}
 

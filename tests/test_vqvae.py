@@ -15,7 +15,8 @@ from click.testing import CliRunner
 
 import pixlab
 from pixlab.cli import main
-from pixlab.codecs import Autoencoder, PatchVQVAE, load_model, make_codec
+from pixlab.codecs import Autoencoder, Model, PatchVQVAE, load_model, make_codec
+from pixlab.codecs.blocks import first_events
 from pixlab.codecs.code_classes import cells_of
 from pixlab.codecs.conditioner import BINS, Conditioner, bins_of, learn_edges
 from pixlab.codecs.latents import read_tokens, write_tokens
@@ -243,19 +244,35 @@ def test_a_killed_training_loses_one_epoch_at_most(tmp_path):
     assert load_model(tmp_path / "m.safetensors") == whole
 
 
-def test_blocks_of_events_teach_like_a_list_of_them(digis):
+@pytest.mark.parametrize("kind", [VQVAE, PatchVQVAE])
+def test_blocks_of_events_teach_like_a_list_of_them(kind, digis):
     class Blocks:
         opened = 0
 
         def __iter__(self):
-            Blocks.opened += 1
+            self.opened += 1
             return iter([digis[:1], digis[1:]])
 
-    codec = VQVAE(**SMALL | {"epochs": 2, "codebook_size": 12})
-    assert codec.fit(Blocks()) == codec.fit([digis[:1], digis[1:]])
-    assert Blocks.opened > 4  # each epoch went through them again
+    codec = kind(**SMALL | {"epochs": 2, "codebook_size": 12})
+    blocks = Blocks()
+    found = codec.fit(blocks)
+    assert found == codec.fit([digis[:1], digis[1:]])
+    assert blocks.opened > 4  # each epoch went through them again
+    assert found != codec.fit(digis[:1])  # the second block taught something
     with pytest.raises(PixlabError, match="can be read only once"):
         codec.fit(iter([digis]))
+
+
+@pytest.mark.parametrize("kind", [VQVAE, PatchVQVAE])
+def test_contexts_are_learned_from_the_first_events(kind, digis, monkeypatch):
+    """A stream is never held as a whole: what is not trained needs enough of it, from the start."""
+    monkeypatch.setattr("pixlab.codecs.blocks._ENOUGH", digis[:1].n_digis)
+    codec = kind(**SMALL | {"epochs": 1, "codebook_size": 12})
+    empty = pixlab.Digis.empty("phase1", 1)
+    assert first_events([empty, digis[:1], digis[1:]]) == pixlab.Digis.concatenate(
+        [empty, digis[:1]]
+    )
+    assert codec.fit([empty, digis[:1], digis[1:]]).quantize(digis).n_digis
 
 
 def test_training_ends_early_where_nothing_is_gained(digis):
@@ -274,17 +291,30 @@ def test_where_there_is_nothing_to_learn():
             codec.fit(pixlab.Digis.empty("phase1", 2))
 
 
-def test_the_command_line_trains(tmp_path):
+@pytest.mark.parametrize("codec", ["vqvae", "patch-vqvae"])
+def test_the_command_line_trains(codec, tmp_path):
     out, log = tmp_path / "m.safetensors", tmp_path / "log.csv"
-    arguments = ["fit", "vqvae", "sample:phase1-pu60", str(out), "--codebook-size", "12"]
-    arguments += ["--epochs", "1", "--width", "4", "--log", str(log)]
-    result = CliRunner().invoke(main, [*arguments, "--events", "0:1"], catch_exceptions=False)
-    assert result.exit_code == 0, result.output
-    assert log.read_text().startswith("epoch,error,bits")
+    arguments = ["--codebook-size", "12", "--epochs", "1", "--width", "4", "--events", "0:1"]
+
+    def fit(*more: str) -> Model:
+        command = ["fit", codec, "sample:phase1-pu60", str(out), *arguments, *more]
+        result = CliRunner().invoke(main, command, catch_exceptions=False)
+        assert result.exit_code == 0, result.output
+        return load_model(out)
+
+    found = fit("--log", str(log))
+    assert log.read_text().startswith("epoch,")
     assert {p.name for p in tmp_path.iterdir()} == {out.name, log.name}
-    assert load_model(out).codec.epochs == 1
-    wrong = CliRunner().invoke(main, ["fit", "zstd", "sample:phase1-pu60", str(out), "--stream"])
+    assert found.codec.epochs == 1
+    assert fit("--stream") == found
+
+
+@pytest.mark.parametrize("codec", ["zstd", "patch-vq", "autoencoder"])
+def test_other_codecs_need_their_events_in_memory(codec, tmp_path):
+    command = ["fit", codec, "sample:phase1-pu60", str(tmp_path / "m"), "--stream"]
+    wrong = CliRunner().invoke(main, command)
     assert wrong.exit_code == 2
+    assert "needs its events in memory" in wrong.output
 
 
 # -- latents ------------------------------------------------------------------------------------

@@ -297,7 +297,7 @@ def simulate(out: Path, n_events: int, truth: Path | None, **options: Any) -> No
 @click.option(
     "--stream",
     is_flag=True,
-    help="Read SOURCE anew in each epoch of a training, for files larger than memory (vqvae).",
+    help="Read SOURCE anew in each epoch of a training, for files larger than memory (vqvae, patch-vqvae).",
 )
 def fit(
     codec: str,
@@ -317,13 +317,12 @@ def fit(
     `pixlab fit CODEC --help` lists the knobs of a codec. A training that was stopped goes on where it
     was when the same command is given again.
     """
-    from pixlab.codecs.trained import Trained, TrainedModel
-    from pixlab.codecs.vqvae import VQVAE
+    from pixlab.codecs.trained import Streamed, Trained, TrainedModel
 
     made = codec_from(codec, knobs)
     if not isinstance(made, Trained) and (checkpoint or log or device != "auto"):
         raise click.UsageError(f"codec '{codec}' does not train: no --checkpoint, --device, --log")
-    if stream and not isinstance(made, VQVAE):
+    if stream and not isinstance(made, Streamed):
         raise click.UsageError(f"codec '{codec}' needs its events in memory: no --stream")
     how = {"events": events, "branch": branch, "detector": detector}
     digis: Any = _Anew(source, how) if stream else load(source, **how)

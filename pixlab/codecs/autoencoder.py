@@ -12,9 +12,7 @@ The hit map is kept.
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable
 from functools import cached_property
-from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
@@ -24,7 +22,7 @@ from numpy.typing import NDArray
 from pixlab.codecs.base import Chunk
 from pixlab.codecs.hitmaps import ContextCodec, ContextModel, to_digis, to_hits
 from pixlab.codecs.layers import ONE, Layers, to_arrays
-from pixlab.codecs.trained import LOG, Trained, TrainedModel, log_array
+from pixlab.codecs.trained import Trained, TrainedModel, Training
 from pixlab.codecs.windows import (
     CELLS,
     FEATURES,
@@ -226,42 +224,33 @@ class Autoencoder(Trained, LatentCodec):
     key = "autoencoder"
     n_layers = 2
 
-    width = param.Integer(default=64, bounds=(4, 256), doc="hidden units of encoder and decoder")
-    seed = param.Integer(default=1, bounds=(0, None), doc="of all random numbers")
+    learning_rate = param.Number(default=1e-2)
 
     def learn_layers(
         self,
         windows: Windows,
         logs: Array,
         means: Array,
-        *,
-        progress: Progress | None = None,
-        checkpoint: Path | None = None,
-        device: str = "auto",
-        on_epoch: Callable[[list[dict[str, float]]], object] | None = None,
         **how: Any,
     ) -> dict[str, Array]:
         """Train both networks together; latents get noise as wide as a spacing of the grid."""
         import hashlib
 
-        import torch
-
-        from pixlab.networks.training import device_of, train
+        from pixlab.networks.training import device_of, seeded
         from pixlab.networks.windows import WindowNetwork, WindowTask
 
-        with torch.random.fork_rng():
-            torch.manual_seed(self.seed)
+        training = Training(**how)
+        with seeded(self.seed):
             network = WindowNetwork(CELLS, self.latents, self.width, self.step)
         task = WindowTask(
             network, windows.hit, logs, means, unit=ONE, rate_weight=self.rate_weight,
-            device=device_of(device),
+            device=device_of(training.device),
         )  # fmt: skip
         digest = hashlib.sha256(logs.tobytes()).hexdigest()[:16]
-        about = self.knobs() | {"data": digest}
-        log = train(task, self.plan_of(self.seed, checkpoint, about), progress, on_epoch)
+        log = self.train(task, digest, _LOG_COLUMNS, training)
         found = to_arrays("encoder", network.layers("encoder"))
         found |= to_arrays("decoder", network.layers("decoder"))
-        return found | {LOG: log_array(log, _LOG_COLUMNS)}
+        return found | log
 
     @property
     def model_type(self) -> type[LatentModel]:
@@ -269,20 +258,11 @@ class Autoencoder(Trained, LatentCodec):
         return AutoencoderModel
 
 
-class AutoencoderModel(LatentModel, TrainedModel):
+class AutoencoderModel(TrainedModel, LatentModel):
     """A fitted `Autoencoder`."""
 
     codec: Autoencoder
     log_columns = _LOG_COLUMNS
-
-    @property
-    def needs(self) -> tuple[str, ...]:  # type: ignore[override]
-        """Names of arrays that must be there."""
-        return (*super().needs, LOG)
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        self.check_log()
 
 
 def _with(features: NDArray[np.uint8], points: Array) -> NDArray[np.uint8]:

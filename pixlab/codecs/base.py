@@ -213,7 +213,11 @@ class Model:
     needs: ClassVar[tuple[str, ...]] = ()  # names of arrays that must be there
 
     def __post_init__(self) -> None:
-        for name in self.needs:
+        self.require(*self.needs)
+
+    def require(self, *names: str) -> None:
+        """Refuse a model that lacks one of these arrays."""
+        for name in names:
             if name not in self.arrays:
                 raise FormatError(f"the model has no array '{name}'")
 

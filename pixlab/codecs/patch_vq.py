@@ -85,10 +85,8 @@ class PatchVQ(ContextCodec):
         """What fitting gives."""
         return PatchVQModel
 
-    def fit(self, digis: Digis, *, progress: Progress | None = None, **how: Any) -> PatchVQModel:
+    def fit(self, digis: Digis, *, progress: Progress | None = None) -> PatchVQModel:
         """Learn the codebook from the tiles of `digis`.
-
-        Codecs that train take more arguments, see `Trained`.
 
         Raises
         ------
@@ -97,12 +95,16 @@ class PatchVQ(ContextCodec):
         """
         if digis.n_digis == 0:
             raise PixlabError("there is no digi to learn a codebook from", "fit on other events")
+        return self.with_contexts(digis, self.learn_book(digis, progress=progress))
+
+    def with_contexts(self, digis: Digis, arrays: dict[str, Array]) -> PatchVQModel:
+        """A model of arrays that `choose` needs, with contexts that are learned from `digis`."""
         slopes = track_slopes(digis.detector)
-        arrays = {"slopes": slopes} | self.learn_book(digis, progress=progress, **how)
         layout = make_layout(digis.detector, slopes, tile=(self.tile_rows, self.tile_cols))
         tiles, codes = self.choose(digis, arrays)
         hits = _to_hits(digis, tiles)
         top = len(arrays["codebook"]) - 1
+        arrays = arrays | {"slopes": slopes}
         arrays |= HitCoder.learn(layout, len(digis), hits, reuse=self.reuse)
         arrays |= ValueCoder.learn("codes", layout, hits, codes, top, reuse=self.reuse)
         return self.model_type(self, digis.detector, arrays)

@@ -15,7 +15,7 @@ measure that the network was trained with.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +23,7 @@ import numpy as np
 import param
 from numpy.typing import NDArray
 
+from pixlab.codecs.blocks import Blocks
 from pixlab.codecs.patch_vq import PatchVQ, PatchVQModel, Tiles, cut
 from pixlab.codecs.tile_choice import (
     BRIDGE,
@@ -39,10 +40,9 @@ from pixlab.codecs.tile_choice import (
     shade_of,
     surroundings,
 )
-from pixlab.codecs.trained import LOG, Trained, TrainedModel, log_array
+from pixlab.codecs.trained import Streamed, TrainedModel, Training
 from pixlab.digis import Digis
 from pixlab.errors import FormatError
-from pixlab.progress import Progress
 
 if TYPE_CHECKING:
     from pixlab.networks.tiles import Examples
@@ -57,7 +57,7 @@ _MOST_PRICE = 1 << 15
 _ROUNDS = 4  # of scaling
 
 
-class PatchVQVAE(Trained, PatchVQ):
+class PatchVQVAE(Streamed["PatchVQVAEModel"], PatchVQ):
     """Vector quantisation of tiles with a learned encoder, codebook and decoder."""
 
     key = "patch-vqvae"
@@ -67,8 +67,7 @@ class PatchVQVAE(Trained, PatchVQ):
         bounds=(0.0, 4.0),
         doc="lambda: what a bit costs, where a wrong pixel costs 3",
     )
-    width = param.Integer(default=128, bounds=(4, 1024), doc="hidden units of the network")
-    learning_rate = param.Number(default=3e-3, bounds=(1e-6, 1.0), doc="of Adam, at the start")
+    width = param.Integer(default=128, bounds=(4, 1024))
 
     @property
     def tile(self) -> tuple[int, int]:
@@ -86,54 +85,46 @@ class PatchVQVAE(Trained, PatchVQ):
         around = surroundings(digis, tiles, self.tile)
         return tiles, choose(tiles, around, arrays["codebook"], arrays["prices"], self.tile)
 
-    def learn_book(
-        self,
-        digis: Digis,
-        *,
-        progress: Progress | None = None,
-        checkpoint: Path | None = None,
-        device: str = "auto",
-        on_epoch: Callable[[list[dict[str, float]]], object] | None = None,
-    ) -> dict[str, Array]:
+    def learn(self, first: Digis, blocks: Iterable[Digis], how: Training) -> PatchVQVAEModel:
+        """Train pictures and prices, then learn contexts."""
+        fitted = self.with_contexts(first, self.train_book(first, blocks, how))
+        assert isinstance(fitted, PatchVQVAEModel)
+        return fitted
+
+    def train_book(self, first: Digis, blocks: Iterable[Digis], how: Training) -> dict[str, Array]:
         """Pictures by k-means, then what training makes of them: codebook, prices and log."""
-        import hashlib
-
-        import torch
-
         from pixlab.networks.tiles import TileNetwork, TileTask, Weights
-        from pixlab.networks.training import device_of, one_thread, train
+        from pixlab.networks.training import device_of, one_thread, seeded
 
-        book = super().learn_book(digis)["codebook"]
-        examples = self._examples(digis)
-        seen = examples.logs[examples.logs >= 0]
-        top = float(np.log1p(digis.detector.adc_max))
-        with torch.random.fork_rng():
-            torch.manual_seed(self.seed)
+        book = self.learn_book(first)["codebook"]
+        tiles = cut(first, *self.tile)
+        middle = float(np.log1p(tiles.adc, dtype=np.float32).mean())
+        top = float(np.log1p(first.detector.adc_max))
+        with seeded(self.seed):
             network = TileNetwork(
-                self.tile, len(book), self.width, float(seen.mean()), top,
-                Weights(PIXEL, CHARGE, PLACE, SHADE),
-            )  # fmt: skip
+                self.tile, len(book), self.width, middle, top, Weights(PIXEL, CHARGE, PLACE, SHADE)
+            )
         free = {"codebook": book, "prices": np.zeros(len(book), np.uint16)}
-        use = np.bincount(self.choose(digis, free)[1], minlength=len(book)) + 0.5
-        digest = hashlib.sha256(examples.logs.tobytes()).hexdigest()[:16]
-        about = self.knobs() | {"data": digest}
+        use = np.bincount(self.choose(first, free)[1], minlength=len(book)) + 0.5
+        examples = Blocks(blocks, self._examples)
         with one_thread():
             network.start(_as_examples(book, self.tile), use)
             task = TileTask(
                 network, examples, rate_weight=self.rate_weight, epochs=self.epochs,
-                device=device_of(device),
+                device=device_of(how.device),
             )  # fmt: skip
-            log = train(task, self.plan_of(self.seed, checkpoint, about), progress, on_epoch)
+            log = self.train(task, examples.fingerprint, LOG_COLUMNS, how)
             on, counts = network.pictures()
             bits = network.bits.detach().cpu().numpy()
         prices = np.rint(ONE * self.rate_weight * bits).clip(0, _MOST_PRICE).astype(np.uint16)
-        book = _table(on, counts, digis.detector.adc_max)
+        book = _table(on, counts, first.detector.adc_max)
+        charge = surroundings(first, tiles, self.tile).charge
         for _ in range(_ROUNDS):  # other tiles choose a picture that was scaled
-            tiles, codes = self.choose(digis, {"codebook": book, "prices": prices})
-            counts *= _scale(tiles, codes, examples.charge, book)[:, None]
-            book = _table(on, counts, digis.detector.adc_max)
+            codes = self.choose(first, {"codebook": book, "prices": prices})[1]
+            counts *= _scale(tiles, codes, charge, book)[:, None]
+            book = _table(on, counts, first.detector.adc_max)
         order = np.lexsort((*book.T, book.sum(axis=1)))  # neighbours are alike, as contexts want it
-        return {"codebook": book[order], "prices": prices[order], LOG: log_array(log, LOG_COLUMNS)}
+        return {"codebook": book[order], "prices": prices[order]} | log
 
     def _examples(self, digis: Digis) -> Examples:
         """Tiles as the network sees them."""
@@ -150,17 +141,16 @@ class PatchVQVAE(Trained, PatchVQ):
         return Examples(logs, lost, around.charge.astype(np.float32), centre)
 
 
-class PatchVQVAEModel(PatchVQModel, TrainedModel):
+class PatchVQVAEModel(TrainedModel, PatchVQModel):
     """A fitted `PatchVQVAE`; ``arrays["prices"]`` is uint16[codes], what a token costs in 1/256."""
 
     codec: PatchVQVAE
 
-    needs = (*PatchVQModel.needs, "prices", LOG)
+    needs = (*PatchVQModel.needs, "prices")
     log_columns = LOG_COLUMNS
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self.check_log()
         prices = self.arrays["prices"]
         if prices.shape != (len(self.codebook),) or prices.dtype != np.uint16:
             raise FormatError("the prices of the model are damaged")

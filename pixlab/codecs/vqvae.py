@@ -12,7 +12,7 @@ turns its decoder into integers. What is saved decodes without torch and without
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,6 +22,7 @@ import param
 from numpy.typing import NDArray
 
 from pixlab.clusters import cluster
+from pixlab.codecs.blocks import Blocks
 from pixlab.codecs.boxes import Boxes
 from pixlab.codecs.cluster_latents import digis_of, tokens_of
 from pixlab.codecs.cluster_vq import ClusterVQ, ClusterVQModel, Fitting
@@ -43,9 +44,8 @@ from pixlab.codecs.tokens import (
     class_name,
     part_name,
 )
-from pixlab.codecs.trained import LOG, Trained, TrainedModel, log_array
+from pixlab.codecs.trained import Streamed, TrainedModel, Training
 from pixlab.digis import Digis
-from pixlab.errors import PixlabError
 from pixlab.progress import Progress
 
 if TYPE_CHECKING:
@@ -66,14 +66,13 @@ LOG_COLUMNS: tuple[str, ...] = (
     "held_out_bits",
 )
 LOG_COLUMNS += ("perplexity", "usage")
-_ENOUGH = 400_000  # digis that contexts and spacings are learned from
 _UNIT = 4096  # of spacings, a pitch
 _FINER = np.array([0.95, 0.87, 0.93])  # than those of a lattice, spacings have to be
 _RESERVE = np.array([1.0, 0.95, 0.95])  # of the tolerance, for events that are not fitted on
 _FEWEST, _LINE = 2, 16  # codes of a codebook
 
 
-class VQVAE(Trained, ClusterVQ):
+class VQVAE(Streamed["VQVAEModel"], ClusterVQ):
     """Vector quantisation of clusters with a learned encoder, codebook and decoder."""
 
     key = "vqvae"
@@ -91,14 +90,13 @@ class VQVAE(Trained, ClusterVQ):
         objects=["vq", "fsq"],
         doc="codes follow what they are chosen for, or stay on a grid (finite scalar quantisation)",
     )
-    width = param.Integer(default=32, bounds=(4, 128), doc="hidden units of the network")
+    width = param.Integer(default=32, bounds=(4, 128))
     charge_error = param.Number(
         default=None,
         bounds=(0.005, 0.5),
         allow_None=True,
         doc="rms error of cluster charges to aim at, as a fraction; by default what the target allows",
     )
-    learning_rate = param.Number(default=3e-3, bounds=(1e-6, 1.0), doc="of Adam, at the start")
     hits: Any = param.Selector(
         default=None,
         objects=[None, "exact", "drawn"],
@@ -132,67 +130,24 @@ class VQVAE(Trained, ClusterVQ):
         """What fitting gives."""
         return VQVAEModel
 
-    def fit(
-        self,
-        digis: Digis | Iterable[Digis],
-        *,
-        progress: Progress | None = None,
-        checkpoint: Path | None = None,
-        device: str = "auto",
-        on_epoch: Callable[[list[dict[str, float]]], object] | None = None,
-    ) -> VQVAEModel:
-        """Train the network, then choose spacings and learn contexts.
-
-        Parameters
-        ----------
-        digis : Digis or iterable of Digis
-            Events; or blocks of events, which are gone through again in each epoch, so that they
-            need not fit into memory. Then it must be possible to iterate several times.
-        progress : callable, optional
-            Told losses, perplexity and how far it is.
-        checkpoint : Path, optional
-            Written after each epoch. If it exists, training goes on from there.
-        device : str
-            ``auto``, ``cpu`` or ``cuda``.
-        on_epoch : callable, optional
-            Called with the log so far after each epoch, as `pixlab.plots.LiveTraining` is.
-
-        Raises
-        ------
-        PixlabError
-            If there is nothing to learn from, or the checkpoint is of another training.
-        """
-        blocks: Iterable[Digis] = [digis] if isinstance(digis, Digis) else digis
-        if iter(blocks) is blocks:
-            raise PixlabError(
-                "training goes through the events several times, and these can be read only once",
-                "give a list of blocks, or an object whose __iter__ opens the file anew",
-            )
-        sample = _first(blocks)
-        fitting = _Fitting(self, sample)
+    def learn(self, first: Digis, blocks: Iterable[Digis], how: Training) -> VQVAEModel:
+        """Train the network, then choose spacings and learn contexts."""
+        fitting = _Fitting(self, first)
         training = _Training(self, fitting, blocks)
         fitting.codes_a_cluster = training.codes_a_cluster
-        fitting.arrays |= training.run(checkpoint, device, _share(progress, 0.0, 0.7), on_epoch)
-        fitted = fitting.run(_share(progress, 0.7, 1.0))
+        part = how._replace(progress=_share(how.progress, 0.0, 0.7))
+        fitting.arrays |= training.run(part)
+        fitted = fitting.run(_share(how.progress, 0.7, 1.0))
         assert isinstance(fitted, VQVAEModel)
         return fitted
 
 
-class VQVAEModel(ClusterVQModel, TrainedModel):
+class VQVAEModel(TrainedModel, ClusterVQModel):
     """A fitted `VQVAE`."""
 
     codec: VQVAE
 
     log_columns = LOG_COLUMNS
-
-    @property
-    def needs(self) -> tuple[str, ...]:  # type: ignore[override]
-        """Names of arrays that must be there."""
-        return (*super().needs, LOG)
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        self.check_log()
 
     def tokens(self, digis: Digis) -> awkward.Array:
         """The discrete latents of `digis`: an awkward array [event][cluster], see `cluster_latents`.
@@ -294,7 +249,7 @@ class _Training:
         self.codes_a_cluster = codec.codebook_size / max(len(kind), 1)
         # first codebook of each kind: one a class
         self._first = np.cumsum([0, *(len(c.begin) - 1 for c in self._classes)])
-        self.blocks = _Blocks(self, blocks)
+        self.blocks = Blocks(blocks, self.examples)
 
     def _describe(self, digis: Digis) -> tuple[Array, Array, Array, Array, Array, Array]:
         """Features, moments, kinds, cells, canvases and weights of the clusters that have a shape."""
@@ -334,24 +289,15 @@ class _Training:
             self._first[kind] + own_class,
         )
 
-    def run(
-        self,
-        checkpoint: Path | None,
-        device: str,
-        progress: Progress | None,
-        on_epoch: Callable[[list[dict[str, float]]], object] | None,
-    ) -> dict[str, Array]:
+    def run(self, how: Training) -> dict[str, Array]:
         """Train, and give the arrays of a model."""
-        import torch
-
         from pixlab.networks.shape_task import ShapeTask
         from pixlab.networks.shapes import ShapeNetwork
-        from pixlab.networks.training import device_of, one_thread, train
+        from pixlab.networks.training import device_of, one_thread, seeded
 
         codec = self._codec
         sizes = np.concatenate([np.diff(c.begin) for c in self._classes]).tolist()
-        with torch.random.fork_rng():
-            torch.manual_seed(codec.seed)
+        with seeded(codec.seed):
             network = ShapeNetwork(
                 self._edges.shape[0] * BINS,
                 np.repeat(np.arange(len(KINDS)), np.diff(self._first)).tolist(),
@@ -360,7 +306,6 @@ class _Training:
                 codec.width,
                 fixed=codec.quantizer == "fsq",
             )
-        about = codec.knobs() | {"data": self.blocks.fingerprint, "sizes": sizes}
         with one_thread():
             task = ShapeTask(
                 network,
@@ -368,9 +313,9 @@ class _Training:
                 rate_weight=codec.rate_weight,
                 epochs=codec.epochs,
                 seed=codec.seed,
-                device=device_of(device),
+                device=device_of(how.device),
             )
-            log = train(task, codec.plan_of(codec.seed, checkpoint, about), progress, on_epoch)
+            log = codec.train(task, [self.blocks.fingerprint, sizes], LOG_COLUMNS, how)
         found: dict[str, Array] = {f"{NETWORK}.edges": self._edges}
         for name, value in network.weights().items():
             found[f"{NETWORK}.{name}"] = to_integers(value.detach().cpu().numpy())
@@ -380,49 +325,7 @@ class _Training:
                 books = [network.book(s, j) for j in range(*self._first[i : i + 2])]
                 parts = [_book(book.codes.cpu().numpy(), kind) for book in books]
                 found[f"{part_name(codec.where[0], s, kind)}.book"] = np.concatenate(parts)
-        found[LOG] = log_array(log, LOG_COLUMNS)
-        return found
-
-
-class _Blocks:
-    """Examples of blocks of events, made anew in each pass unless they are few."""
-
-    def __init__(self, training: _Training, blocks: Iterable[Digis]) -> None:
-        self._training, self._blocks = training, blocks
-        self._kept: list[Examples] | None = None
-        if isinstance(blocks, list):
-            self._kept = [training.examples(block) for block in blocks]
-
-    def __iter__(self) -> Iterator[Examples]:
-        if self._kept is not None:
-            return iter(self._kept)
-        return (self._training.examples(block) for block in self._blocks)
-
-    @property
-    def fingerprint(self) -> str:
-        """Hash of the first block of examples."""
-        import hashlib
-
-        first = next(iter(self))
-        return hashlib.sha256(first.target.tobytes() + first.bins.tobytes()).hexdigest()[:16]
-
-
-def _first(blocks: Iterable[Digis]) -> Digis:
-    """The first events, enough to learn contexts from.
-
-    Raises
-    ------
-    PixlabError
-        If there is no digi.
-    """
-    found: list[Digis] = []
-    for block in blocks:
-        found.append(block)
-        if sum(d.n_digis for d in found) >= _ENOUGH:
-            break
-    if not any(d.n_digis for d in found):
-        raise PixlabError("there is no digi to learn from", "fit on other events")
-    return found[0] if len(found) == 1 else Digis.concatenate(found)
+        return found | log
 
 
 def _allot(moments: Array, kind: Array, cells: Array, size: int) -> list[CodeClasses]:

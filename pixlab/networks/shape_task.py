@@ -12,11 +12,10 @@ from torch import Tensor
 
 from pixlab.errors import PixlabError
 from pixlab.networks.shapes import Batch, Losses, ShapeNetwork
-from pixlab.networks.training import Task
+from pixlab.networks.training import Task, held_out_batches, training_batches, use_of
 
 __all__ = ["Examples", "ShapeTask"]
 
-_BATCH = 2048
 _HELD_OUT = 10  # one of so many clusters
 _FIRST = 60_000  # clusters that codebooks begin with
 _EXACT_FROM = 0.6  # of the epochs: from then on latents are those that the decoder needs
@@ -78,19 +77,15 @@ class ShapeTask(Task):
     def batches(self, generator: torch.Generator) -> Iterator[Batch]:
         """Shuffled within each block."""
         for block in self._blocks:
-            n = len(block.book)
-            own = np.flatnonzero(np.arange(n) % _HELD_OUT) if n > _HELD_OUT else np.arange(n)
-            order = own[torch.randperm(len(own), generator=generator).numpy()]
-            for begin in range(0, len(order), _BATCH):
-                yield self._to_batch(block.take(order[begin : begin + _BATCH]))
+            for which in training_batches(len(block.book), _HELD_OUT, generator):
+                yield self._to_batch(block.take(which))
 
     def held_out(self) -> Iterator[Batch]:
         """Every tenth cluster."""
         self._counts = []
         for block in self._blocks:
-            own = np.arange(0, len(block.book), _HELD_OUT)
-            for begin in range(0, len(own), _BATCH):
-                yield self._to_batch(block.take(own[begin : begin + _BATCH]))
+            for which in held_out_batches(len(block.book), _HELD_OUT):
+                yield self._to_batch(block.take(which))
 
     def loss(self, batch: Batch, epoch: int) -> tuple[Tensor, dict[str, float], int]:
         """Error + lambda bits + commitment."""
@@ -116,10 +111,7 @@ class ShapeTask(Task):
 
     def summary(self, epoch: int) -> dict[str, float]:
         """Perplexity of the held-out tokens of all codebooks, and the share of codes in use."""
-        counts = torch.cat(self._counts) if self._counts else torch.ones(1)
-        p = counts / counts.sum().clamp(min=1)
-        entropy = -(p * torch.log(p.clamp(min=1e-12))).sum()
-        return {"perplexity": float(entropy.exp()), "usage": float((counts > 0).float().mean())}
+        return use_of(torch.cat(self._counts) if self._counts else torch.ones(1))
 
     def _count(self, losses: Losses) -> None:
         found = []

@@ -13,7 +13,7 @@ follow the gradient.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -22,11 +22,10 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from pixlab.networks.quantiser import Codebook
-from pixlab.networks.training import Task
+from pixlab.networks.training import BATCH, Task, held_out_batches, training_batches, use_of
 
 __all__ = ["Examples", "TileNetwork", "TileTask", "Weights"]
 
-_BATCH = 2048
 _HELD_OUT = 20  # one of so many tiles
 _EXACT_FROM = 0.6  # of the epochs: from then on codes follow the gradient, and no code is moved
 _COMMITMENT = 1.0
@@ -211,7 +210,7 @@ class TileNetwork(nn.Module):
         codes = self.encode(*(torch.from_numpy(x) for x in pictures))
         share = torch.from_numpy(use / use.sum()).float()
         self.prior.copy_(torch.log(share.clamp(min=1e-6)))
-        self.book.put(codes, share * _BATCH)
+        self.book.put(codes, share * BATCH)
 
     @torch.no_grad()
     def pictures(self) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:
@@ -223,21 +222,21 @@ class TileNetwork(nn.Module):
 
 
 class TileTask(Task):
-    """The network on tiles."""
+    """The network on blocks of tiles, which can be gone through again and again."""
 
     network: TileNetwork
 
     def __init__(
         self,
         network: TileNetwork,
-        examples: Examples,
+        blocks: Iterable[Examples],
         *,
         rate_weight: float,
         epochs: int,
         device: torch.device,
     ) -> None:
         self.network = network.to(device)
-        self._examples, self._rate_weight, self._device = examples, rate_weight, device
+        self._blocks, self._rate_weight, self._device = blocks, rate_weight, device
         self._exact_from = self.counts_from(epochs)
         self._seen: tuple[Tensor, Tensor] | None = None
         self._counts = torch.zeros(network.book.size)
@@ -247,20 +246,20 @@ class TileTask(Task):
         return int(_EXACT_FROM * epochs)
 
     def batches(self, generator: torch.Generator) -> Iterator[tuple[Tensor, ...]]:
-        """Shuffled."""
-        n = len(self._examples.logs)
-        own = np.flatnonzero(np.arange(n) % _HELD_OUT) if n > _HELD_OUT else np.arange(n)
-        yield from self._cut(own[torch.randperm(len(own), generator=generator).numpy()])
+        """Shuffled within each block."""
+        for block in self._blocks:
+            for which in training_batches(len(block.logs), _HELD_OUT, generator):
+                yield self._to_batch(block, which)
 
     def held_out(self) -> Iterator[tuple[Tensor, ...]]:
         """Every twentieth tile."""
         self._counts = torch.zeros(self.network.book.size)
-        yield from self._cut(np.arange(0, len(self._examples.logs), _HELD_OUT))
+        for block in self._blocks:
+            for which in held_out_batches(len(block.logs), _HELD_OUT):
+                yield self._to_batch(block, which)
 
-    def _cut(self, order: NDArray[np.int64]) -> Iterator[tuple[Tensor, ...]]:
-        for begin in range(0, len(order), _BATCH):
-            which = order[begin : begin + _BATCH]
-            yield tuple(torch.from_numpy(x[which]).to(self._device) for x in self._examples)
+    def _to_batch(self, block: Examples, which: NDArray[np.int64]) -> tuple[Tensor, ...]:
+        return tuple(torch.from_numpy(x[which]).to(self._device) for x in block)
 
     def loss(self, batch: tuple[Tensor, ...], epoch: int) -> tuple[Tensor, dict[str, float], int]:
         """Errors + lambda bits + commitment; the code is the one that costs least."""
@@ -294,6 +293,4 @@ class TileTask(Task):
 
     def summary(self, epoch: int) -> dict[str, float]:
         """Perplexity of the held-out tokens, and the share of codes in use."""
-        p = self._counts / self._counts.sum().clamp(min=1)
-        entropy = -(p * torch.log(p.clamp(min=1e-12))).sum()
-        return {"perplexity": float(entropy.exp()), "usage": float((p > 0).float().mean())}
+        return use_of(self._counts)

@@ -16,15 +16,28 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 from torch import Tensor, nn
 
 from pixlab.errors import FormatError, PixlabError
 from pixlab.progress import Progress, tell
 
-__all__ = ["Plan", "Task", "device_of", "one_thread", "train"]
+__all__ = [
+    "BATCH",
+    "Plan",
+    "Task",
+    "device_of",
+    "held_out_batches",
+    "one_thread",
+    "seeded",
+    "train",
+]
+__all__ += ["training_batches", "use_of"]
 
+BATCH = 2048  # examples
 _MOST_GRADIENT = 5.0
 
 
@@ -73,6 +86,28 @@ class Task(ABC):
     def counts_from(self, epochs: int) -> int:
         """The first epoch whose weights may be the result."""
         return 0
+
+
+def training_batches(n: int, one_of: int, generator: torch.Generator) -> list[NDArray[np.int64]]:
+    """Batches of `n` examples, shuffled, without those held out unless there are hardly any."""
+    own = np.flatnonzero(np.arange(n) % one_of) if n > one_of else np.arange(n)
+    return _cut(own[torch.randperm(len(own), generator=generator).numpy()])
+
+
+def held_out_batches(n: int, one_of: int) -> list[NDArray[np.int64]]:
+    """Batches of one of so many of `n` examples."""
+    return _cut(np.arange(0, n, one_of))
+
+
+def _cut(order: NDArray[np.int64]) -> list[NDArray[np.int64]]:
+    return [order[begin : begin + BATCH] for begin in range(0, len(order), BATCH)]
+
+
+def use_of(counts: Tensor) -> dict[str, float]:
+    """Perplexity of codes that were chosen so often, and the share of them in use."""
+    p = counts / counts.sum().clamp(min=1)
+    entropy = -(p * torch.log(p.clamp(min=1e-12))).sum()
+    return {"perplexity": float(entropy.exp()), "usage": float((p > 0).float().mean())}
 
 
 def device_of(name: str) -> torch.device:
@@ -184,6 +219,14 @@ def _words(row: dict[str, float], epochs: int) -> str:
     words = [f"{k.removeprefix('held_out_')} {v:.3g}" for k, v in shown.items() if "held" in k]
     words += [f"perplexity {row['perplexity']:.0f}"] if "perplexity" in row else []
     return f"epoch {row['epoch']:.0f} of {epochs}: " + ", ".join(words)
+
+
+@contextmanager
+def seeded(seed: int) -> Iterator[None]:
+    """Random numbers of torch from this seed, those of others undisturbed."""
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        yield
 
 
 @contextmanager

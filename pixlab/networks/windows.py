@@ -11,11 +11,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from pixlab.networks.training import Task
+from pixlab.networks.training import Task, held_out_batches, training_batches
 
 __all__ = ["WindowNetwork", "WindowTask"]
 
-_BATCH = 2048
 _HELD_OUT = 10  # one of so many windows
 _WIDE = 8  # columns of a window
 # what counts as one unit of error: octaves of a pixel, fraction of the charge, pixels
@@ -82,24 +81,18 @@ class WindowTask(Task):
 
     def batches(self, generator: torch.Generator) -> Iterator[_Batch]:
         """Shuffled."""
-        n = len(self._hit)
-        own = np.flatnonzero(np.arange(n) % _HELD_OUT) if n > _HELD_OUT else np.arange(n)
-        order = own[torch.randperm(len(own), generator=generator).numpy()]
+        batches = training_batches(len(self._hit), _HELD_OUT, generator)
         self._noise.manual_seed(int(torch.randint(2**31, (1,), generator=generator)))
-        yield from self._cut(order)
+        yield from map(self._to_batch, batches)
 
     def held_out(self) -> Iterator[_Batch]:
         """Every tenth window, with the same noise each time."""
         self._noise.manual_seed(0)
-        yield from self._cut(np.arange(0, len(self._hit), _HELD_OUT))
+        yield from map(self._to_batch, held_out_batches(len(self._hit), _HELD_OUT))
 
-    def _cut(self, order: NDArray[np.int64]) -> Iterator[_Batch]:
-        for begin in range(0, len(order), _BATCH):
-            which = order[begin : begin + _BATCH]
-            columns = self._hit[which], self._logs[which] / self._unit
-            yield _Batch(
-                *(torch.from_numpy(c.astype(np.float32)).to(self._device) for c in columns)
-            )
+    def _to_batch(self, which: NDArray[np.int64]) -> _Batch:
+        columns = self._hit[which], self._logs[which] / self._unit
+        return _Batch(*(torch.from_numpy(c.astype(np.float32)).to(self._device) for c in columns))
 
     def loss(self, batch: _Batch, epoch: int) -> tuple[Tensor, dict[str, float], int]:
         """Errors of pixels, charge and barycentre, and lambda bits."""
