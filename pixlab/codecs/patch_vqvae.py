@@ -163,12 +163,13 @@ class PatchVQVAEModel(TrainedModel, PatchVQModel):
         PixlabError
             If the package ``onnx`` is not installed, or the files cannot be written.
         """
-        from pixlab.networks.tile_graphs import Tables, export
+        from pixlab.networks.graphs import write
+        from pixlab.networks.tile_graphs import Tables, decoder, encoder
 
         words = make_words(self.codebook, self.arrays["prices"], self.tile)
         levels = shade_of(np.arange(self.detector.adc_max + 2))
         tables = Tables(self.codebook, *words, places_of(self.tile), levels, WEIGHTS, LARGEST)
-        return export(tables, Path(folder))
+        return write(Path(folder), tables, encoder, decoder)
 
 
 def _table(on: Array, counts: Array, adc_max: int) -> NDArray[np.uint16]:

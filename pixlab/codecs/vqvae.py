@@ -181,13 +181,14 @@ class VQVAEModel(TrainedModel, ClusterVQModel):
         PixlabError
             If the package ``onnx`` is not installed, or the files cannot be written.
         """
-        from pixlab.networks.shape_graphs import Tables, export
+        from pixlab.networks.graphs import write
+        from pixlab.networks.shape_graphs import Tables, decoder, encoder
 
         coder = self.token_coder
         network = coder.network
         of_cell, of_code = in_one_count(coder.classes)
         tables = Tables(network.bins, network.weights, coder.books, of_cell, of_code, LEAST_AXIS)
-        return export(tables, Path(folder))
+        return write(Path(folder), tables, encoder, decoder)
 
     def tell(self, digis: Digis) -> tuple[KeptClusters, DrawnClusters | None]:
         """What is said of the clusters of digis, those with their pixels and those that are drawn."""

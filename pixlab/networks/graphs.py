@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -16,12 +16,13 @@ from pixlab.errors import PixlabError
 __all__ = ["Graph", "write"]
 
 _OPSET, _IR = 17, 8
+T = TypeVar("T")
 
 
 def write(
-    folder: Path, encoder: Callable[[], Any], decoder: Callable[[], Any]
+    folder: Path, tables: T, encoder: Callable[[T], Any], decoder: Callable[[T], Any]
 ) -> tuple[Path, Path]:
-    """Write ``encoder.onnx`` and ``decoder.onnx``, as these functions make them.
+    """Write ``encoder.onnx`` and ``decoder.onnx``, as these functions make them of `tables`.
 
     Raises
     ------
@@ -38,7 +39,7 @@ def write(
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for path, make in zip(paths, (encoder, decoder), strict=True):
-            graph = make()
+            graph = make(tables)
             onnx.checker.check_model(graph)
             onnx.save(graph, str(path))
     except OSError as error:

@@ -16,15 +16,14 @@ are decoded nearest, stage by stage; the codec also weighs what tokens cost.
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pixlab.networks.graphs import Graph, write
+from pixlab.networks.graphs import Graph
 
-__all__ = ["Tables", "export"]
+__all__ = ["Tables", "decoder", "encoder"]
 
 Array = NDArray[Any]
 _FAR = 1e30
@@ -62,17 +61,6 @@ class Tables:
         self.of_cell, self.of_code = of_cell, of_code
 
 
-def export(tables: Tables, folder: Path) -> tuple[Path, Path]:
-    """Write ``encoder.onnx`` and ``decoder.onnx``.
-
-    Raises
-    ------
-    PixlabError
-        If the package ``onnx`` is not installed, or the files cannot be written.
-    """
-    return write(folder, lambda: _encoder(tables), lambda: _decoder(tables))
-
-
 def _frames(g: Graph, tables: Tables) -> list[str]:
     """Centre and axes of codes, from ``features``."""
     embed, hidden, hidden_bias, out, out_bias = tables.weights
@@ -101,7 +89,8 @@ def _place(g: Graph, frame: list[str], y: str, x: str) -> tuple[str, str]:
     return row, g.add("Add", along, g.shifted(both))
 
 
-def _decoder(tables: Tables) -> Any:
+def decoder(tables: Tables) -> Any:
+    """The graph of the decoder."""
     from onnx import TensorProto
 
     g = Graph()
@@ -128,7 +117,8 @@ def _decoder(tables: Tables) -> Any:
     return g.model(inputs, offsets, "barycentre", ["n", 2])
 
 
-def _encoder(tables: Tables) -> Any:
+def encoder(tables: Tables) -> Any:
+    """The graph of the encoder."""
     from onnx import TensorProto
 
     g = Graph()

@@ -28,15 +28,14 @@ the last bit.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pixlab.networks.graphs import Graph, write
+from pixlab.networks.graphs import Graph
 
-__all__ = ["Tables", "export"]
+__all__ = ["Tables", "decoder", "encoder"]
 
 Array = NDArray[Any]
 
@@ -61,18 +60,8 @@ class Tables(NamedTuple):
     largest: int
 
 
-def export(tables: Tables, folder: Path) -> tuple[Path, Path]:
-    """Write ``encoder.onnx`` and ``decoder.onnx``.
-
-    Raises
-    ------
-    PixlabError
-        If the package ``onnx`` is not installed, or the files cannot be written.
-    """
-    return write(folder, lambda: _encoder(tables), lambda: _decoder(tables))
-
-
-def _decoder(tables: Tables) -> Any:
+def decoder(tables: Tables) -> Any:
+    """The graph of the decoder."""
     from onnx import TensorProto
 
     g = Graph()
@@ -81,7 +70,8 @@ def _decoder(tables: Tables) -> Any:
     return g.model(inputs, pictures, "tile", ["n", len(tables.places)])
 
 
-def _encoder(tables: Tables) -> Any:
+def encoder(tables: Tables) -> Any:
+    """The graph of the encoder."""
     from onnx import TensorProto
 
     g = Graph()
