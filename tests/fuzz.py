@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 
 import numpy as np
 
 from pixlab.codecs import Chunk, Codec, Stream, make_codec
 from pixlab.digis import Digis
 from pixlab.errors import FormatError
-from pixlab.simulation import simulate
+from pixlab.io import read
 from tests.helpers import random_digis
 
+GOLDEN = Path(__file__).parent / "golden"
 KNOBS = {
     "patch-vq": {"codebook_size": 16},
     "cluster-vq": {"target": "loose"},  # clusters that are drawn, and some that are kept
@@ -20,15 +22,19 @@ KNOBS = {
     "patch-vqvae": {"codebook_size": 16, "width": 8, "epochs": 2},
     "autoencoder": {"width": 8, "epochs": 2},
 }
-# codecs that also follow tracks
-MAX = {"lossless-max": "lossless", "cluster-vq-max": "cluster-vq"}
+# settings that add to the streams of a codec
+VARIANTS = {
+    "lossless-max": ("lossless", {"effort": "max"}),  # follow tracks
+    "cluster-vq-max": ("cluster-vq", {"effort": "max"}),
+    "vqvae-loose": ("vqvae", {"target": "loose", "codebook_size": 16, "width": 4, "epochs": 2}),
+    "vqvae-classes": ("vqvae", {"codebook_size": 256, "width": 4, "epochs": 2}),
+}
 
 
 def codec_called(name: str) -> Codec:
-    """The codec of that name, with settings that fit on few digis; also those of `MAX`."""
-    if name in MAX:
-        return make_codec(MAX[name], effort="max")
-    return make_codec(name, **KNOBS.get(name, {}))
+    """The codec of that name, with settings that fit on few digis; also those of `VARIANTS`."""
+    name, knobs = VARIANTS.get(name, (name, KNOBS.get(name, {})))
+    return make_codec(name, **knobs)
 
 
 def mutated(chunk: Chunk, rng: np.random.Generator) -> Chunk:
@@ -61,15 +67,16 @@ def mutated(chunk: Chunk, rng: np.random.Generator) -> Chunk:
 
 
 def fuzz(codec: str, trials: int, seed: int) -> None:
-    """Decode `trials` mutated streams of a codec, or of one of `MAX`."""
+    """Decode `trials` mutated streams of a codec, or of one of `VARIANTS`."""
     digis = random_digis(n_events=2, n_digis=150, n_modules=4, seed=7)
-    if codec in MAX:  # what this is for
-        digis = simulate(3, pileup=2, seed=7)
+    tracks = codec.endswith("-max")
+    if tracks:  # the fewest digis that make it worth while
+        digis = read(GOLDEN / "lossless-max.pxl", events=(1, 2))
     loud = digis.with_adc(np.where(np.arange(digis.n_digis) % 40 == 5, 900, digis.adc))
     flagged = dataclasses.replace(digis, flag=np.arange(digis.n_digis) % 3 == 0)
     model = codec_called(codec).fit(digis)
     chunks = [model.encode(d).chunks[0] for d in (digis, loud, flagged)]
-    assert all(("tracks" in chunk.sections) == (codec in MAX) for chunk in chunks)
+    assert all(("tracks" in chunk.sections) == tracks for chunk in chunks)
     detector = digis.detector
     rng = np.random.default_rng(seed)
     refused = 0

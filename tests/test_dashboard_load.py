@@ -22,7 +22,7 @@ def server():
 @pytest.mark.skipif(sys.platform != "linux", reason="takes memory and times from /proc")
 def test_ten_visitors_change_models_without_error_and_memory_levels_off(server):
     for _warm in (False, True):
-        alone = run(load(server, visitors=1, changes=16, label=SLIDER, values=SIZES, pause=0.1))
+        alone = run(load(server, visitors=1, changes=8, label=SLIDER, values=SIZES, pause=0.1))
     met = run(load(server, visitors=10, changes=12, label=SLIDER, values=SIZES, pause=0.5))
     assert len(met.seconds) == 120
     half = len(met.resident) // 2
