@@ -159,7 +159,7 @@ class TestRootFiles:
         assert ends["refused"] > 50
 
     @pytest.mark.slow
-    @pytest.mark.parametrize("seed", range(4))
+    @pytest.mark.parametrize("seed", range(2))
     def test_many_more(self, seed: int, tmp_path: Path) -> None:
         everything = sorted(p.stem for p in DATA.glob("*.root"))
         for kind in (truncation(seed), flip(seed), flip(seed, most=10), numbers(seed)):
@@ -212,8 +212,9 @@ OWN = [".npz", ".parquet", ".h5", ".pxl", ".root", ".rntuple.root", ".csv.gz"]
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::pixlab.errors.PixlabWarning")
 @pytest.mark.parametrize("name", [*OWN, *FOREIGN])
-def test_2000_mutated_files(name: str, tmp_path: Path) -> None:
+def test_many_mutated_files(name: str, tmp_path: Path) -> None:
     """Each is read, or refused in a line that names the file; quickly, and without a crash."""
+    rounds = 400 if name.startswith("edm") else 2000  # uproot makes hundreds of branches first
     base = tmp_path / f"base{name}"
     if name in OWN:
         events = random_digis(n_events=5, n_digis=400, n_modules=8)
@@ -226,7 +227,7 @@ def test_2000_mutated_files(name: str, tmp_path: Path) -> None:
     changes = [truncation(1), flip(2), flip(3, most=10), numbers(4), numbers(5, "little")]
     path = tmp_path / f"mutated{name}"
     ends: Counter[str] = Counter()
-    for i in range(2000):
+    for i in range(rounds):
         path.write_bytes(changes[i % len(changes)](bytearray(whole)))
         with seconds(20):
             try:
@@ -235,7 +236,7 @@ def test_2000_mutated_files(name: str, tmp_path: Path) -> None:
             except PixlabError as error:
                 assert is_clean(error, path), str(error)
                 ends["refused"] += 1
-    assert ends["refused"] > 500
+    assert ends["refused"] > rounds / 4
 
 
 class TestUnpack:

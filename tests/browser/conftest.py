@@ -14,7 +14,7 @@ from pixlab.io import write
 from pixlab.study import sweep
 from tests.browser.visit import Visit
 from tests.helpers import random_digis
-from tests.visitors import Server, serving
+from tests.visitors import serving
 
 SIZES = (16, 64, 256)
 
@@ -51,16 +51,10 @@ def server(table, tmp_path_factory, chromium) -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
-def sample_process(chromium) -> Iterator[Server]:
+def sample_server(chromium) -> Iterator[str]:
     """The dashboard as it opens without arguments."""
     with serving([]) as started:
-        yield started
-
-
-@pytest.fixture(scope="session")
-def sample_server(sample_process) -> str:
-    """Where that is."""
-    return sample_process.address
+        yield started.address
 
 
 @pytest.fixture(scope="session")
