@@ -388,7 +388,8 @@ def test_drawn_latents_that_make_no_sense_are_refused(staged, digis):
     for high in (0, 81, 1 << 40):
         refused("does not fit its module", high=ak.where(drawn, high, 0))
     refused("does not fit its module", col=ak.where(drawn, 416, tokens.col))
-    refused("does not fit its module", col=ak.where(drawn, -1, tokens.col))
+    for col in (-1, (1 << 63) - 1):
+        refused("does not fit its module", col=ak.where(drawn, col, tokens.col))
     refused("neither 0 nor 1", tilt=tokens.tilt + 2)
     refused("neither drawn nor explicit", explicit=ak.zeros_like(tokens.explicit))
     refused("a charge of these latents", charge=tokens.charge - (1 << 26))

@@ -310,8 +310,10 @@ class DrawnCoder:
             If one is too large, or not inside.
         """
         layout, (_, module, row, col, high, wide) = self._drawing.layout, boxes
-        inside = (row >= 0) & (row + high <= layout.rows[module])
-        inside &= (col >= 0) & (col + wide <= layout.cols[module])
+        rows, cols = layout.rows[module], layout.cols[module]
+        # sums of huge numbers are negative
+        inside = (row >= 0) & (row < rows) & (row + high <= rows)
+        inside &= (col >= 0) & (col < cols) & (col + wide <= cols)
         inside &= (high >= 1) & (wide >= 1) & (np.maximum(high, wide) <= MAX_SPAN)
         if not (inside & (high * wide <= MAX_PIXELS)).all():
             raise FormatError("a drawn cluster does not fit its module")
