@@ -163,7 +163,7 @@ class TestRootFiles:
     def test_many_more(self, seed: int, tmp_path: Path) -> None:
         everything = sorted(p.stem for p in DATA.glob("*.root"))
         for kind in (truncation(seed), flip(seed), flip(seed, most=10), numbers(seed)):
-            assert damage(everything, 500, tmp_path, kind)["refused"] > 50
+            assert damage(everything, 250, tmp_path, kind)["refused"] > 25
 
     @pytest.mark.slow
     @pytest.mark.parametrize("kind", [truncation, flip, numbers])
@@ -214,7 +214,8 @@ OWN = [".npz", ".parquet", ".h5", ".pxl", ".root", ".rntuple.root", ".csv.gz"]
 @pytest.mark.parametrize("name", [*OWN, *FOREIGN])
 def test_many_mutated_files(name: str, tmp_path: Path) -> None:
     """Each is read, or refused in a line that names the file; quickly, and without a crash."""
-    rounds = 400 if name.startswith("edm") else 2000  # uproot makes hundreds of branches first
+    # uproot makes hundreds of branches first, or whole pages
+    rounds = {"edm_phase2_premix.root": 200, "rntuple_vectors.root": 1000}.get(name, 2000)
     base = tmp_path / f"base{name}"
     if name in OWN:
         events = random_digis(n_events=5, n_digis=400, n_modules=8)
