@@ -363,7 +363,7 @@ def test_decoders_survive_ten_thousand_mutated_streams(codec):
     if not getattr(CODECS.get(codec), "installed", lambda: True)():
         pytest.skip("not installed")
     # ROOT runs in a process of its own, and a stream that follows tracks takes ten times as long
-    fewer = {"root": 100, "lossless-max": 2000, "cluster-vq-max": 2000}
+    fewer = {"root": 400, "lossless-max": 3000, "cluster-vq-max": 3000}
     fuzz(codec, fewer.get(codec, 10_000), seed=2)
 
 
